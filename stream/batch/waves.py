@@ -1,0 +1,39 @@
+"""Packs a micro-batch into waves: at most one event of a patient in each, offset order kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """The layout of `torch.nn.utils.rnn.PackedSequence`: wave k holds event k of each patient.
+
+    order: int64 [N], row of the micro-batch that stands at each packed position.
+    sizes: int64 [K], patients in each wave, never increasing; they sum to N.
+    groups: int64 [sizes[0]], the group code of each patient, longest run first. Wave k covers
+        exactly the first `sizes[k]` of them.
+    """
+
+    order: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    groups: NDArray[np.int64]
+
+
+def pack(groups: NDArray[np.int64]) -> Packing:
+    """Pack rows that stand in offset order. `groups` is int64 [N], one code for each patient."""
+    rows = len(groups)
+    by_group = np.argsort(groups, kind="stable")
+    ordered = groups[by_group]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if rows else np.empty(0, np.int64)
+    lengths = np.diff(np.r_[starts, rows])
+    longest_first = np.argsort(-lengths, kind="stable")
+    rank = np.arange(rows) - np.repeat(starts, lengths)
+    position = np.empty(len(starts), np.int64)
+    position[longest_first] = np.arange(len(starts))
+    key = rank * max(len(starts), 1) + np.repeat(position, lengths)
+    order = by_group[np.argsort(key, kind="stable")]
+    return Packing(order, np.bincount(rank).astype(np.int64), ordered[starts][longest_first])
