@@ -1,0 +1,65 @@
+"""Source: where records come from. One interface, one file for each client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from stream.records import Records
+
+
+class RebalanceListener(Protocol):
+    """Told of changes of the assignment, always on the thread inside `Source.poll` or `Source.close`.
+
+    While `on_revoked` runs the partitions are still owned and their offsets can still be committed.
+    After `on_lost` they belong to another member: nothing of them may be committed.
+    """
+
+    def on_assigned(self, partitions: Sequence[int]) -> None: ...
+    def on_revoked(self, partitions: Sequence[int]) -> None: ...
+    def on_lost(self, partitions: Sequence[int]) -> None: ...
+
+
+class Source(Protocol):
+    """Reads one topic, as a member of a consumer group or from given offsets. Not thread-safe.
+
+    Offsets are never committed but by `commit`. All methods raise `BrokerError`.
+    """
+
+    def subscribe(self, topic: str, listener: RebalanceListener) -> None:
+        """Join the group; partitions come through the listener on a later `poll`."""
+
+    def assign(self, topic: str, offsets: Mapping[int, int]) -> None:
+        """Read these partitions from these offsets (-2: earliest, -1: end), outside group management."""
+
+    def poll(self, max_records: int, timeout: float) -> Records:
+        """Wait up to `timeout` seconds for the first record; then take what is there, no more than
+        `max_records`. Records without any are empty columns. Runs the listener's callbacks."""
+
+    def pause(self, partitions: Sequence[int]) -> None:
+        """Return no records of these partitions until resumed; none is skipped or repeated."""
+
+    def resume(self, partitions: Sequence[int]) -> None: ...
+
+    def assignment(self) -> list[int]:
+        """Partitions owned now, ascending."""
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """Commit for each partition the offset of the next record to read. Blocks until the broker
+        has acknowledged it; raises `CommitError` (also where a partition is no longer owned)."""
+
+    def committed(self, partitions: Sequence[int]) -> dict[int, int]:
+        """The group's committed offset of each partition that has one. Blocks."""
+
+    def lag(self) -> dict[int, int]:
+        """Records between the position and the end of each assigned partition, as last told by the
+        broker; partitions of which it has not told yet are absent. Does not block."""
+
+    def beginning_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
+        """Offset of the first record retained in each partition. Blocks."""
+
+    def end_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
+        """Offset after the last record of each partition. Blocks."""
+
+    def close(self) -> None:
+        """Revoke (through the listener), leave the group, release everything. Repeatable."""
