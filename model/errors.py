@@ -1,0 +1,16 @@
+"""Errors of the model package. `stream` translates them into its own tree at its border.
+
+ValueError
+├── ArtifactError   a stored model is missing, damaged, or does not fit this code
+└── DatasetError    recorded data is missing or not what it should be
+"""
+
+from __future__ import annotations
+
+
+class ArtifactError(ValueError):
+    pass
+
+
+class DatasetError(ValueError):
+    pass

@@ -1,0 +1,54 @@
+import pytest
+
+from model.variables import INDEX, NAMES, STATIC_RANGES, STATICS, VARIABLES, VITAL_SIGNS
+
+
+def luhn_check_digit(digits: str) -> int:
+    """LOINC User's Guide, appendix C: mod 10, doubling every second digit from the right."""
+    total = 0
+    for position, digit in enumerate(reversed(digits)):
+        doubled = int(digit) * (2 if position % 2 == 0 else 1)
+        total += doubled // 10 + doubled % 10
+    return -total % 10
+
+
+CODED = [variable for variable in VARIABLES if variable.loinc is not None]
+
+
+@pytest.mark.parametrize("variable", CODED, ids=lambda variable: variable.name)
+def test_loinc_code_has_its_check_digit(variable):
+    digits, check = variable.loinc.split("-")
+    assert int(check) == luhn_check_digit(digits)
+
+
+def test_only_ventilation_has_no_loinc_code():
+    assert {variable.name for variable in VARIABLES} - {variable.name for variable in CODED} == {"MechVent"}
+
+
+def test_codes_and_names_are_unique():
+    assert len(set(NAMES)) == len(NAMES) == 37
+    assert len({variable.loinc for variable in CODED}) == len(CODED)
+    mdc = [variable.mdc for variable in VARIABLES if variable.mdc is not None]
+    assert len({term.code for term in mdc}) == len({term.refid for term in mdc}) == len(mdc)
+
+
+def test_mdc_codes_are_of_the_scada_partition():
+    """IEEE 11073-10101: context-free code = partition * 2**16 + term code; SCADA is partition 2."""
+    assert all(variable.mdc.code >> 16 == 2 for variable in VARIABLES if variable.mdc is not None)
+
+
+def test_index_is_the_order_of_the_table():
+    assert [INDEX[variable.name] for variable in VARIABLES] == list(range(37))
+
+
+def test_ranges_are_ordered():
+    assert all(variable.low <= variable.high for variable in VARIABLES)
+    assert all(static.low < static.high for static in STATIC_RANGES.values())
+    assert set(STATIC_RANGES) < set(STATICS)
+
+
+def test_vital_signs_are_made_of_variables():
+    for sign in VITAL_SIGNS:
+        assert sign.variables
+        assert set(sign.variables) <= set(NAMES)
+        assert sign.stale_after_hours > 0
