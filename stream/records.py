@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from enum import IntEnum
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,3 +57,92 @@ class Outgoing:
 
     def __len__(self) -> int:
         return len(self.values)
+
+
+class Kind(IntEnum):
+    """What an event is, as it stands in `Events.kinds`."""
+
+    OBSERVATION = 0
+    ADMISSION = 1
+    DISCHARGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """Accepted events of one micro-batch, in the order in which they were polled.
+
+    records, rows: the records that they came from; `rows` is int64 [N].
+    patients: the record's key, which is the UTF-8 patient id.
+    kinds: int8 [N] of `Kind`. observed_at: int64 [N], ms since the Unix epoch.
+    digests: uint64 [N], hash of the event's `event_id`, or of its bytes where it has none.
+    values: float32 [N, V], clinical units, NaN where not measured.
+    statics: float32 [M, S] of the M admissions among the events, in their order; NaN where unknown.
+    """
+
+    records: Records
+    rows: NDArray[np.int64]
+    patients: list[bytes]
+    partitions: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    timestamps: NDArray[np.int64]
+    kinds: NDArray[np.int8]
+    observed_at: NDArray[np.int64]
+    digests: NDArray[np.uint64]
+    values: NDArray[np.float32]
+    statics: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.patients)
+
+    def keep(self, mask: NDArray[np.bool_]) -> Self:
+        """The events where `mask`, bool [N], is true."""
+        if mask.all():
+            return self
+        kept = np.flatnonzero(mask)
+        return type(self)(
+            self.records,
+            self.rows[kept],
+            [self.patients[row] for row in kept],
+            self.partitions[kept],
+            self.offsets[kept],
+            self.timestamps[kept],
+            self.kinds[kept],
+            self.observed_at[kept],
+            self.digests[kept],
+            self.values[kept],
+            self.statics[mask[self.kinds == Kind.ADMISSION]],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Records that were not accepted: row `rows[i]` of `records`, for reason `codes[i]`, at `stage`."""
+
+    records: Records
+    rows: Sequence[int]
+    codes: Sequence[str]
+    stage: str
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the stepper says of `events`: row i of each column is event i, admissions and observations only.
+
+    risk: float32 [N], calibrated probability. counts: int64 [N], events of the stay so far.
+    late: bool [N], older than an event that was applied before.
+    vitals: float32 [N, K], last measured value of each of the model's vital columns, NaN if never.
+    ages: float32 [N, K], hours since it was measured (since admission, if never).
+    """
+
+    events: Events
+    risk: NDArray[np.float32]
+    counts: NDArray[np.int64]
+    late: NDArray[np.bool_]
+    vitals: NDArray[np.float32]
+    ages: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.events)

@@ -1,0 +1,148 @@
+"""The public JSON contracts, as pydantic models: what producers send and what consumers receive.
+
+The JSON Schemas and the AsyncAPI document under `deploy/schemas/` are generated from here. In the hot
+path the same shapes are read and written as columns; these models are the reference, and they give
+the reason when an event is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
+
+PatientId = Annotated[
+    str, Field(min_length=1, max_length=256, description="Also the record's key, in UTF-8.")
+]
+EpochMillis = Annotated[
+    int,
+    Field(strict=True, ge=0, le=253_402_300_799_999, description="Milliseconds since the Unix epoch, UTC."),
+]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+UnitType = Literal["coronary_care", "cardiac_surgery", "medical", "surgical"]
+
+
+class Incoming(BaseModel):
+    """Fields that are not named here are ignored, so that producers can add some before consumers know."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    patient_id: PatientId
+    observed_at: EpochMillis
+    event_id: str | None = Field(default=None, max_length=256, description="Set by producers that retry.")
+    unit: str | None = Field(default=None, max_length=256, description="Ward or care unit.")
+
+
+class Observation(Incoming):
+    """What was measured of one patient at one moment."""
+
+    type: Literal["observation"] = "observation"
+    values: dict[str, Number] = Field(description="Variable name → number, in the variable's unit.")
+
+
+class Static(BaseModel):
+    """What does not change during a stay. Each is optional."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    age: Number | None = Field(default=None, description="Years.")
+    sex: Literal["female", "male"] | None = None
+    height: Number | None = Field(default=None, description="cm.")
+    weight: Number | None = Field(default=None, description="kg.")
+    unit_type: UnitType | None = None
+
+
+class Admission(Incoming):
+    """Begins a stay; where the patient already has an admission, begins the next one."""
+
+    type: Literal["admission"]
+    static: Static = Static()
+
+
+class Discharge(Incoming):
+    """Ends a stay: the patient's state is forgotten."""
+
+    type: Literal["discharge"]
+    outcome: str | None = Field(default=None, max_length=256)
+
+
+def _kind(event: object) -> str | None:
+    kind = event.get("type", "observation") if isinstance(event, dict) else getattr(event, "type", None)
+    return kind if isinstance(kind, str) else None
+
+
+PatientEvent = Annotated[
+    Annotated[Observation, Tag("observation")]
+    | Annotated[Admission, Tag("admission")]
+    | Annotated[Discharge, Tag("discharge")],
+    Discriminator(_kind),
+]
+PATIENT_EVENT: TypeAdapter[Observation | Admission | Discharge] = TypeAdapter(PatientEvent)
+
+
+class Outbound(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelIdentity(Outbound):
+    name: str
+    hash: str = Field(description="SHA-256 of the artifact's content, hexadecimal.")
+
+
+class ScoreState(Outbound):
+    """How much the score rests on. A missing signal is never a low risk."""
+
+    events: int = Field(ge=1, description="Events of this stay that the state has seen.")
+    warm: bool = Field(description="False until the state has seen enough events to be relied on.")
+    late: bool = Field(description="The event is older than one that was already applied.")
+    stale: list[str] = Field(description="Vital signs not measured for longer than is safe, or never.")
+
+
+class News2(Outbound):
+    """National Early Warning Score 2 (Royal College of Physicians, 2017)."""
+
+    score: int = Field(ge=0, le=20)
+    complete: bool = Field(description="False where a parameter is missing or stale; it then counts 0.")
+
+
+class Coordinates(Outbound):
+    topic: str
+    partition: int = Field(ge=0)
+    offset: int = Field(ge=0)
+
+
+class Contributor(Outbound):
+    variable: str
+    value: float
+    unit: str
+    effect: float = Field(description="Change of the risk's log-odds.")
+
+
+class RiskScore(Outbound):
+    """One for each accepted observation or admission. The record's timestamp is `observed_at`."""
+
+    id: str = Field(description="Deterministic: source topic, partition, offset and model. Dedupe on it.")
+    patient_id: str
+    observed_at: int
+    scored_at: int = Field(description="Milliseconds since the Unix epoch, UTC.")
+    risk: float = Field(ge=0, le=1, description="Calibrated probability of `target`.")
+    target: str
+    model: ModelIdentity
+    state: ScoreState
+    news2: News2
+    contributors: list[Contributor] | None = None
+    source: Coordinates
+
+
+class Alert(Outbound):
+    id: str
+    patient_id: str
+    kind: Literal["risk", "news2", "stale"]
+    phase: Literal["raised", "updated", "cleared"]
+    severity: Literal["low", "medium", "high"]
+    raised_at: int
+    observed_at: int
+    risk: float | None
+    reason: str
+    contributors: list[Contributor] | None = None
+    model: ModelIdentity

@@ -1,0 +1,204 @@
+"""Every setting, read once at start: environment, then a TOML file, then flags; the later wins."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from stream.connection import Connection
+from stream.errors import SettingsError
+
+PREFIX = "VITALSTREAM_"
+NOT_SETTINGS = {"VITALSTREAM_CONFIG", "VITALSTREAM_DATA", "VITALSTREAM_TEST_BOOTSTRAP"}
+SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "model" / "pretrained"
+
+
+class Settings(BaseSettings):
+    """Each is `VITALSTREAM_<NAME>` in the environment, `<name>` in the file and `--<name>` as a flag."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    bootstrap_servers: str = Field("localhost:9092", description="host:port list of the Kafka cluster.")
+    application_id: str = Field(
+        "vitalstream",
+        pattern=r"^[A-Za-z0-9._-]{1,200}$",
+        description="Consumer group; prefix of the changelog.",
+    )
+    instance_id: str | None = Field(None, description="Stable name of this worker (static membership).")
+    client: Literal["librdkafka", "kafka-python"] = Field("librdkafka", description="Kafka client library.")
+    client_overrides: dict[str, str] = Field(
+        {}, description="Further properties, in the client's own spelling."
+    )
+
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="As in the Kafka documentation."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="SASL mechanism."
+    )
+    sasl_username: str | None = Field(None, description="SASL user name.")
+    sasl_password: SecretStr | None = Field(None, description="SASL password.")
+    ssl_ca_location: Path | None = Field(None, description="CA certificates (PEM).")
+    ssl_certificate_location: Path | None = Field(None, description="Client certificate (PEM).")
+    ssl_key_location: Path | None = Field(None, description="Client key (PEM).")
+    ssl_key_password: SecretStr | None = Field(None, description="Password of the client key.")
+
+    observations_topic: str = Field("vitals.observations.v1", description="Input: PatientEvent.")
+    scores_topic: str = Field("vitals.risk-scores.v1", description="Output: RiskScore.")
+    alerts_topic: str = Field("vitals.alerts.v1", description="Output: Alert.")
+    dead_letters_topic: str = Field(
+        "vitals.dead-letters.v1", description="Output: refused records, unchanged."
+    )
+
+    model: Path = Field(SHIPPED_MODEL, description="Folder of the model artifact.")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the cell steps.")
+    threads: int = Field(1, ge=1, description="CPU threads of the cell.")
+    warm_up_events: int = Field(10, ge=1, description="Events after which a score says `warm`.")
+
+    max_batch: int = Field(4096, ge=1, description="Most events in a micro-batch.")
+    max_wait: float = Field(0.005, ge=0, description="Seconds that the first event of a micro-batch waits.")
+    commit_interval: float = Field(0.1, gt=0, description="Seconds between commits of offsets.")
+    commit_events: int = Field(50_000, ge=1, description="Events after which offsets are committed earlier.")
+    initial_resident_patients: int = Field(1024, ge=1, description="Slots allocated at start; doubles.")
+    max_resident_patients: int = Field(1_000_000, ge=1, description="Most patients with state on the device.")
+
+    max_event_bytes: int = Field(1_048_576, ge=1, description="Larger events are refused.")
+    max_future: float = Field(
+        300.0, ge=0, description="Seconds that `observed_at` may be ahead of the clock."
+    )
+
+    metrics_port: int = Field(9464, ge=0, le=65_535, description="/metrics, /healthz, /readyz; 0: none.")
+    metrics_host: str = Field("0.0.0.0", description="Address on which it listens.")
+    health_timeout: float = Field(
+        30.0, gt=0, description="Seconds without progress after which /healthz fails."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.max_resident_patients < self.max_batch:
+            raise ValueError("max_resident_patients is smaller than max_batch")
+        if self.initial_resident_patients > self.max_resident_patients:
+            raise ValueError("initial_resident_patients is larger than max_resident_patients")
+        if self.security_protocol.startswith("SASL") and not (self.sasl_mechanism and self.sasl_username):
+            raise ValueError("security_protocol wants SASL, but sasl_mechanism or sasl_username is not set")
+        if self.sasl_mechanism and not self.security_protocol.startswith("SASL"):
+            raise ValueError("sasl_mechanism is set, but security_protocol does not use SASL")
+        return self
+
+    @property
+    def changelog_topic(self) -> str:
+        return f"{self.application_id}-patient-state-changelog"
+
+    def connection(self) -> Connection:
+        """What the clients need, secrets in plain."""
+        return Connection(
+            bootstrap_servers=self.bootstrap_servers,
+            client_id=self.instance_id or self.application_id,
+            security_protocol=self.security_protocol,
+            sasl_mechanism=self.sasl_mechanism,
+            sasl_username=self.sasl_username,
+            sasl_password=_plain(self.sasl_password),
+            ssl_ca_location=_text(self.ssl_ca_location),
+            ssl_certificate_location=_text(self.ssl_certificate_location),
+            ssl_key_location=_text(self.ssl_key_location),
+            ssl_key_password=_plain(self.ssl_key_password),
+            overrides=self.client_overrides,
+        )
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    config: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """Merge the environment, the TOML file and the flags (None: not given) into checked settings.
+
+    `config` defaults to the file that `VITALSTREAM_CONFIG` names, if any. Raises `SettingsError`,
+    which names the setting and never its value.
+    """
+    environment = os.environ if environment is None else environment
+    config = config or (
+        Path(environment["VITALSTREAM_CONFIG"]) if "VITALSTREAM_CONFIG" in environment else None
+    )
+    merged = _from_environment(environment) | (_from_file(config) if config else {})
+    merged |= {name: value for name, value in (flags or {}).items() if value is not None}
+    try:
+        return Settings(**merged)
+    except ValidationError as error:
+        raise SettingsError(_explain(error)) from None
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        if name.removesuffix("_file") != name and name not in Settings.model_fields:
+            name, text = name.removesuffix("_file"), _secret(variable, Path(text))
+        if name not in Settings.model_fields:
+            raise SettingsError(f"{variable}: there is no such setting")
+        if name in found:
+            raise SettingsError(f"{variable}: given both as a value and as a file")
+        found[name] = _overrides(variable, text) if name == "client_overrides" else text
+    return found
+
+
+def _overrides(variable: str, text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",") if pair]
+    if not all(name and separator for name, separator, _ in pairs):
+        raise SettingsError(f"{variable}: wants name=value pairs, separated by commas")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _secret(variable: str, path: Path) -> str:
+    try:
+        return path.read_text("utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError):
+        raise SettingsError(f"{variable}: the file that it names cannot be read") from None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"config file {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"config file {path}: {error}") from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        name = ".".join(map(str, fault["loc"]))
+        reason = "there is no such setting" if fault["type"] == "extra_forbidden" else fault["msg"]
+        lines.append(f"{name}: {reason}" if name else reason.removeprefix("Value error, "))
+    return "; ".join(lines)
+
+
+def _plain(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret else None
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path else None
