@@ -1,0 +1,167 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from model.variables import INDEX, VARIABLES
+from stream.decode import reasons
+from stream.decode.decoder import Decoder
+from stream.records import Kind, Records
+
+NOW = 1_700_000_000.0
+AT = int(NOW * 1000)
+
+
+def records(values: list[bytes | None], keys: list[bytes | None] | None = None) -> Records:
+    count = len(values)
+    return Records(
+        "vitals.observations.v1",
+        values,
+        [b"p1"] * count if keys is None else keys,
+        np.zeros(count, np.int32),
+        np.arange(count, dtype=np.int64),
+        np.full(count, AT, np.int64),
+    )
+
+
+def decode(*values: bytes | None, keys: list[bytes | None] | None = None):
+    return Decoder(1_048_576, 300, lambda: NOW).decode(records(list(values), keys))
+
+
+def observation(**changes: object) -> bytes:
+    event = {"patient_id": "p1", "observed_at": AT, "values": {"HR": 80, "Temp": 36.6}} | changes
+    return json.dumps({name: value for name, value in event.items() if value is not ...}).encode()
+
+
+def test_an_observation_becomes_a_row() -> None:
+    decoded = decode(observation())
+    row = decoded.events.values[0]
+    assert row[INDEX["HR"]] == 80
+    assert row[INDEX["Temp"]] == np.float32(36.6)
+    assert np.isnan(row).sum() == len(VARIABLES) - 2
+    assert decoded.events.observed_at[0] == AT
+    assert decoded.events.patients == [b"p1"]
+
+
+def test_an_admission_carries_its_statics_in_the_models_coding() -> None:
+    static = {"age": 63, "sex": "male", "height": -1, "unit_type": "medical"}
+    admission = observation(type="admission", static=static, values=...)
+    events = decode(observation(), admission).events
+    assert list(events.kinds) == [Kind.OBSERVATION, Kind.ADMISSION]
+    np.testing.assert_array_equal(events.statics, np.array([[63, 1, np.nan, np.nan, 3]], np.float32))
+    assert np.isnan(events.values[1]).all()
+
+
+def test_a_discharge_is_an_event() -> None:
+    assert list(decode(observation(type="discharge", values=...)).events.kinds) == [Kind.DISCHARGE]
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (None, reasons.EMPTY),
+        (b"", reasons.EMPTY),
+        (b"\xff\xfe", reasons.NOT_UTF8),
+        (b"{", reasons.NOT_JSON),
+        (b"[]", reasons.WRONG_FIELD),
+        (observation(values=...), reasons.MISSING_FIELD),
+        (observation(patient_id=...), reasons.MISSING_FIELD),
+        (observation(observed_at="today"), reasons.WRONG_FIELD),
+        (observation(observed_at=-1), reasons.WRONG_FIELD),
+        (observation(values={"HR": "80"}), reasons.WRONG_FIELD),
+        (observation(values={"HR": True}), reasons.WRONG_FIELD),
+        (observation(values={"HR": None}), reasons.WRONG_FIELD),
+        (observation(values={"HR": math.nan}), reasons.NON_FINITE),
+        (observation(values={"HR": math.inf}), reasons.NON_FINITE),
+        (observation(values={"HR": 1}).replace(b"1}", b"1e999}"), reasons.NON_FINITE),
+        (observation(patient_id="p2"), reasons.KEY_MISMATCH),
+        (observation(type="telepathy"), reasons.UNKNOWN_TYPE),
+        (observation(type=["observation"]), reasons.UNKNOWN_TYPE),
+        (observation(observed_at=AT + 300_001), reasons.FUTURE),
+        (observation(type="discharge", observed_at=AT + 300_001), reasons.FUTURE),
+        (observation(note="x" * 1_048_576), reasons.TOO_LARGE),
+        (observation(note=...)[:-1] + b',"n":' + b"[" * 40 + b"]" * 40 + b"}", None),
+        (b"[" * 100_000, reasons.TOO_DEEP),
+        (
+            observation(
+                values={"HR": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}
+            ),
+            reasons.TOO_DEEP,
+        ),
+    ],
+)
+def test_the_reason_is_named_and_the_neighbours_are_unharmed(value: bytes | None, code: str | None) -> None:
+    decoded = decode(observation(), value, observation(), keys=[b"p1"] * 3)
+    assert decoded.refused.codes == ([] if code is None else [code])
+    assert decoded.refused.rows == ([] if code is None else [1])
+    assert len(decoded.events) == 3 - len(decoded.refused)
+    np.testing.assert_array_equal(decoded.events.rows, [0, 1, 2] if code is None else [0, 2])
+
+
+def test_without_a_key_an_event_is_refused() -> None:
+    assert decode(observation(), keys=[None]).refused.codes == [reasons.KEY_MISMATCH]
+
+
+def test_single_bad_values_are_dropped_and_counted() -> None:
+    decoded = decode(observation(values={"HR": 80, "Temp": 0, "SysABP": -1, "Mood": 3}))
+    assert (decoded.unknown_variables, decoded.implausible_values) == (1, 2)
+    assert np.flatnonzero(~np.isnan(decoded.events.values[0])).tolist() == [INDEX["HR"]]
+
+
+def test_the_same_event_id_or_the_same_bytes_give_the_same_digest() -> None:
+    first = observation(event_id="e1", values={"HR": 80})
+    again = observation(event_id="e1", values={"HR": 80.0})
+    digests = decode(
+        first, again, observation(), observation(), observation(values={"HR": 81})
+    ).events.digests
+    assert digests[0] == digests[1]
+    assert digests[2] == digests[3]
+    assert len(set(digests.tolist())) == 3
+
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4)
+json_values = (
+    scalars | st.lists(scalars, max_size=2) | st.dictionaries(st.text(max_size=4), scalars, max_size=2)
+)
+nearly = st.fixed_dictionaries(
+    {},
+    optional={
+        "patient_id": st.just("p1") | json_values,
+        "observed_at": st.integers(0, 2 * AT) | json_values,
+        "values": st.dictionaries(st.sampled_from(["HR", "Temp", "x"]), st.floats(0, 200) | json_values)
+        | json_values,
+        "type": st.sampled_from(["observation", "admission", "discharge"]) | json_values,
+        "event_id": json_values,
+        "unit": json_values,
+        "static": json_values,
+        "outcome": json_values,
+    },
+)
+
+
+@given(st.lists(nearly.map(lambda event: json.dumps(event).encode()) | st.binary(max_size=40), max_size=4))
+@example([observation(observed_at=1.0)])
+@example([observation(observed_at=1.5)])
+@example([observation(patient_id="\ud800")])
+@example([b'{"patient_id":"p1","observed_at":1,"values":{"HR":1,"HR":2}}'])
+@example([b'{"patient_id":"p1","observed_at":10000000000000000000000,"values":{}}'])
+def test_the_fast_path_accepts_what_the_contract_accepts(values: list[bytes]) -> None:
+    decoded = decode(*values)
+    expected, codes = [], []
+    for row, value in enumerate(values):
+        try:
+            event = reasons.validate(value, 1_048_576)
+        except reasons.Refusal as refusal:
+            codes.append((row, refusal.code))
+            continue
+        if event.patient_id != "p1":
+            codes.append((row, reasons.KEY_MISMATCH))
+        elif event.observed_at > AT + 300_000:
+            codes.append((row, reasons.FUTURE))
+        else:
+            expected.append(row)
+    assert decoded.events.rows.tolist() == expected
+    assert list(zip(decoded.refused.rows, decoded.refused.codes, strict=True)) == codes
