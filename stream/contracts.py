@@ -86,7 +86,7 @@ class Outbound(BaseModel):
 
 class ModelIdentity(Outbound):
     name: str
-    hash: str = Field(description="SHA-256 of the artifact's content, hexadecimal.")
+    hash: str = Field(description="First 16 hexadecimal digits of the SHA-256 of the artifact's content.")
 
 
 class ScoreState(Outbound):

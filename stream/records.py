@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -38,6 +39,22 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """One after the other. `parts` are of one topic, at least one."""
+        first = parts[0]
+        if len(parts) == 1:
+            return first
+        return cls(
+            first.topic,
+            list(chain.from_iterable(part.values for part in parts)),
+            list(chain.from_iterable(part.keys for part in parts)),
+            np.concatenate([part.partitions for part in parts]),
+            np.concatenate([part.offsets for part in parts]),
+            np.concatenate([part.timestamps for part in parts]),
+            None if first.headers is None else [row for part in parts for row in part.headers or []],
+        )
 
 
 @dataclass(frozen=True, slots=True)
