@@ -1,0 +1,123 @@
+"""The risk model: features, a recurrent cell, a head and its calibration, in two equal forms.
+
+`forward` scores every event of whole stays; `step` scores one event a patient from a flat state row:
+
+    [ cell state (h first) | carried 37 | age 37 | counts 37 | encoded statics 12 | hours since admission 1 ]
+
+Rows are float32, always finite, independent of each other, and mean nothing to another model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from model.cells import make_cell
+from model.features import (
+    INPUT_SIZE,
+    MEMORY_SIZE,
+    MEMORY_SIZES,
+    Features,
+    Memory,
+    Normalisation,
+)
+from model.variables import INDEX
+
+VITAL_COLUMNS = ("HR", "SysABP", "NISysABP", "RespRate", "Temp", "SaO2", "FiO2", "MechVent", "GCS")
+"""Variables that NEWS2 and the watch on vital signs need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What fixes a model's parameters and their shapes. cell: one of `model.cells.CELL_NAMES`."""
+
+    cell: str = "gru"
+    hidden_size: int = 64
+
+
+class RiskModel(nn.Module):
+    """name, target: what it is and what it predicts. hash: SHA-256 of the stored artifact, "" before it is
+    saved. state_size: floats of one patient's row. Not thread-safe only where its parameters are changed."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        normalisation: Normalisation,
+        *,
+        target: str = "in_hospital_death",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self.normalisation = normalisation
+        self.name = f"{shape.cell}-{shape.hidden_size}"
+        self.target = target
+        self.hash = ""
+        self.features = Features(normalisation)
+        self.cell = make_cell(shape.cell, INPUT_SIZE, shape.hidden_size)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(shape.hidden_size, 1)
+        self.state_size = self.cell.state_size + MEMORY_SIZE
+        self.vital_columns = VITAL_COLUMNS
+        self.calibration: Tensor
+        self.register_buffer("calibration", torch.tensor([1.0, 0.0]), persistent=False)
+
+    def initial_state(self) -> Tensor:
+        """Row of a patient of whom nothing is known: [state_size]."""
+        memory = self.features.initial()
+        return torch.cat((memory.new_zeros(self.cell.state_size), memory))
+
+    def admit(self, state: Tensor, statics: Tensor) -> Tensor:
+        """state [B, state_size], statics [B, 5] raw, NaN unknown -> the rows with these statics."""
+        admitted = state.clone()
+        self._split(admitted)[1].statics.copy_(self.features.encode(statics))
+        return admitted
+
+    def step(self, state: Tensor, values: Tensor, elapsed: Tensor) -> tuple[Tensor, Tensor]:
+        """One event a patient: new rows [B, state_size] and calibrated risks [B].
+
+        values: [B, 37] clinical units, NaN where not measured. elapsed: [B] hours since the patient's
+        previous event, 0 at the first, never negative. `state` is left as it was. Never waits for the device.
+        """
+        new_state = torch.empty_like(state)
+        old_cell, old = self._split(state)
+        new_cell, new = self._split(new_state)
+        inputs = self.features.step(old, new, values, elapsed)
+        new_cell.copy_(self.cell.step(inputs, old_cell))
+        return new_state, self.risk(self._logits(new_cell[:, : self.shape.hidden_size]))
+
+    def forward(self, values: Tensor, statics: Tensor, elapsed: Tensor) -> Tensor:
+        """Uncalibrated logits [B, T] at every event of whole stays; padding at the end is harmless.
+
+        values: [B, T, 37], statics: [B, 5], elapsed: [B, T], as in `admit` and `step`.
+        """
+        inputs = self.dropout(self.features.sequence(values, statics, elapsed))
+        return self._logits(self.dropout(self.cell(inputs)))
+
+    def risk(self, logits: Tensor) -> Tensor:
+        """Calibrated probabilities (Platt 1999): sigmoid(a logit + b)."""
+        slope, offset = self.calibration
+        return torch.sigmoid(logits * slope + offset)
+
+    def calibrate(self, slope: float, offset: float) -> None:
+        """Set the calibration that `risk` applies."""
+        self.calibration = self.calibration.new_tensor([slope, offset])
+
+    def vitals(self, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Last values [B, K] of `vital_columns` in clinical units (NaN where never measured; exactly the
+        float32 that was given) and hours since measured [B, K]."""
+        memory = self._split(state)[1]
+        columns = torch.tensor([INDEX[name] for name in VITAL_COLUMNS], device=state.device)
+        values = memory.carried.index_select(1, columns)
+        never = memory.counts.index_select(1, columns) == 0
+        return values.masked_fill_(never, torch.nan), memory.age.index_select(1, columns)
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        logits: Tensor = self.head(hidden)
+        return logits.squeeze(-1)
+
+    def _split(self, state: Tensor) -> tuple[Tensor, Memory]:
+        cell, *memory = state.split_with_sizes((self.cell.state_size, *MEMORY_SIZES), dim=1)
+        return cell, Memory(*memory)
