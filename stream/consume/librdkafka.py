@@ -1,0 +1,223 @@
+"""The source over librdkafka: the hot path. Bytes go from librdkafka's queue into columns, a batch a call."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import cast
+
+import numpy as np
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from stream._librdkafka import configuration, create, reason, translated
+from stream.connection import Connection
+from stream.consume.source import RebalanceListener
+from stream.errors import BrokerError, BrokerUnavailable, CommitError, SettingsError
+from stream.records import Headers, Records
+
+log = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_S = 10.0
+COMMIT_TIMEOUT_S = 10.0
+COMMIT_RETRY_S = 0.1
+NO_GROUP = "vitalstream-no-group"
+MAY_PASS = {
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+}
+
+
+class LibrdkafkaSource:
+    """A `Source`. Offsets and ends are those of `read_committed`: up to the first open transaction.
+
+    group_id: the consumer group, or None for `assign` alone.
+    instance_id: static membership: a restart within the session timeout keeps its partitions.
+    auto_offset_reset: where a partition without a committed offset starts, and where reading goes on
+        when the offset is no longer retained: "earliest", "latest", or "error" (`poll` raises).
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        group_id: str | None = None,
+        *,
+        instance_id: str | None = None,
+        with_headers: bool = False,
+        auto_offset_reset: str = "earliest",
+    ) -> None:
+        settings = configuration(
+            connection,
+            {
+                "group.id": group_id or NO_GROUP,
+                "group.instance.id": instance_id,
+                "auto.offset.reset": auto_offset_reset,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "isolation.level": "read_committed",
+                "partition.assignment.strategy": "cooperative-sticky",
+                "error_cb": self._on_error,
+            },
+        )
+        self._consumer = create(Consumer, settings, logger=log)
+        self._group_id = group_id
+        self._with_headers = with_headers
+        self._topic = ""
+        self._assigned: set[int] = set()
+        self._lost_some = False
+        self._fatal: BrokerError | None = None
+        self._closed = False
+
+    def subscribe(self, topic: str, listener: RebalanceListener) -> None:
+        if self._group_id is None:
+            raise SettingsError("subscribing needs a consumer group")
+        self._topic = topic
+
+        def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+            consumer.incremental_assign(partitions)
+            self._assigned.update(_numbers(partitions))
+            listener.on_assigned(_numbers(partitions))
+
+        def gone(tell: Callable[[Sequence[int]], None]) -> Callable[[Consumer, list[TopicPartition]], None]:
+            def callback(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+                try:
+                    tell(_numbers(partitions))
+                finally:
+                    consumer.incremental_unassign(partitions)
+                    self._assigned.difference_update(_numbers(partitions))
+                    self._lost_some = True
+
+            return callback
+
+        self._consumer.subscribe([topic], assigned, gone(listener.on_revoked), gone(listener.on_lost))
+
+    def assign(self, topic: str, offsets: Mapping[int, int]) -> None:
+        self._topic = topic
+        self._assigned = set(offsets)
+        self._consumer.assign(self._coordinates(offsets, offsets))
+
+    def poll(self, max_records: int, timeout: float) -> Records:
+        self._lost_some = False
+        messages = self._consumer.consume(max_records, 0)
+        if not messages and (first := self._consumer.poll(timeout)) is not None:
+            messages = [first]
+            if max_records > 1:
+                messages += self._consumer.consume(max_records - 1, 0)
+        if self._fatal is not None:
+            raise self._fatal
+        if self._lost_some:
+            messages = [message for message in messages if message.partition() in self._assigned]
+        if any(map(Message.error, messages)):
+            messages = [message for message in messages if self._is_record(message)]
+        return self._records(messages)
+
+    def pause(self, partitions: Sequence[int]) -> None:
+        self._consumer.pause(self._coordinates(partitions))
+
+    def resume(self, partitions: Sequence[int]) -> None:
+        self._consumer.resume(self._coordinates(partitions))
+
+    def assignment(self) -> list[int]:
+        return sorted(self._assigned)
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        if self._group_id is None:
+            raise CommitError("committing needs a consumer group")
+        if foreign := sorted(set(offsets) - self._assigned):
+            raise CommitError(f"{self._topic}: partitions {foreign} are not owned")
+        deadline = time.monotonic() + COMMIT_TIMEOUT_S
+        while (error := self._try_commit(offsets)) is not None:
+            if error.code() not in MAY_PASS or time.monotonic() > deadline:
+                raise CommitError(f"{self._topic}: offsets were not committed: {error.str()}")
+            time.sleep(COMMIT_RETRY_S)
+
+    def committed(self, partitions: Sequence[int]) -> dict[int, int]:
+        try:
+            found = self._consumer.committed(self._coordinates(partitions), timeout=REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            raise translated(reason(error), "reading committed offsets") from None
+        for one in found:
+            if one.error is not None:
+                raise translated(one.error, f"reading the committed offset of partition {one.partition}")
+        return {one.partition: one.offset for one in found if one.offset >= 0}
+
+    def lag(self) -> dict[int, int]:
+        lags = {}
+        for one in self._consumer.position(self._coordinates(self._assigned)):
+            ends = self._consumer.get_watermark_offsets(one, cached=True)
+            if ends is not None and ends[1] >= 0 and one.offset >= 0:
+                lags[one.partition] = max(ends[1] - one.offset, 0)
+        return lags
+
+    def beginning_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
+        return {partition: self._watermarks(partition)[0] for partition in partitions}
+
+    def end_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
+        return {partition: self._watermarks(partition)[1] for partition in partitions}
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._consumer.close()
+
+    def _coordinates(
+        self, partitions: Iterable[int], offsets: Mapping[int, int] | None = None
+    ) -> list[TopicPartition]:
+        if offsets is None:
+            return [TopicPartition(self._topic, partition) for partition in partitions]
+        return [TopicPartition(self._topic, partition, offsets[partition]) for partition in partitions]
+
+    def _watermarks(self, partition: int) -> tuple[int, int]:
+        where = TopicPartition(self._topic, partition)
+        try:
+            ends = self._consumer.get_watermark_offsets(where, timeout=REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            raise translated(reason(error), f"{self._topic}/{partition}: reading its offsets") from None
+        if ends is None:
+            raise BrokerUnavailable(f"{self._topic}/{partition}: its offsets did not come in time")
+        return ends
+
+    def _try_commit(self, offsets: Mapping[int, int]) -> KafkaError | None:
+        try:
+            done = self._consumer.commit(offsets=self._coordinates(offsets, offsets), asynchronous=False)
+        except KafkaException as error:
+            return reason(error)
+        return next((one.error for one in done if one.error is not None), None)
+
+    def _is_record(self, message: Message) -> bool:
+        """Raises for an error that stands in a record's place, but for one that a rebalance mends."""
+        error = message.error()
+        if error is None:
+            return True
+        if error.code() != KafkaError._MAX_POLL_EXCEEDED:
+            raise translated(error, f"reading {self._topic}")
+        log.warning("polled too seldom: the group has given this member's partitions to others")
+        return False
+
+    def _on_error(self, error: KafkaError) -> None:
+        """Of the client as a whole. A broker that is away is no error: librdkafka goes on trying."""
+        if error.fatal() or error.code() == KafkaError._AUTHENTICATION:
+            self._fatal = translated(error, "consumer")
+
+    def _records(self, messages: list[Message]) -> Records:
+        rows = len(messages)
+        return Records(
+            self._topic,
+            [message.value() for message in messages],
+            [message.key() for message in messages],
+            np.fromiter([message.partition() for message in messages], np.int32, rows),
+            np.fromiter([message.offset() for message in messages], np.int64, rows),
+            np.fromiter([message.timestamp()[1] for message in messages], np.int64, rows),
+            [_headers(message) for message in messages] if self._with_headers else None,
+        )
+
+
+def _numbers(partitions: list[TopicPartition]) -> list[int]:
+    return sorted(one.partition for one in partitions)
+
+
+def _headers(message: Message) -> Headers:
+    headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    return [(name, value or b"") for name, value in headers]
