@@ -1,0 +1,1 @@
+"""Where events come from that no hospital sent: recorded stays and a synthetic ward."""
