@@ -7,6 +7,7 @@
     │   ├── TopicError         a topic is missing or has other settings than wanted
     │   ├── DeliveryError      a record was not acknowledged
     │   └── CommitError        offsets were not committed
+    ├── StateError             more patients at once than there are slots for
     ├── ModelError             the model cannot be loaded or does not fit
     └── DataError              recorded data cannot be read
 
@@ -45,6 +46,10 @@ class DeliveryError(BrokerError):
 
 class CommitError(BrokerError):
     pass
+
+
+class StateError(VitalstreamError):
+    exit_code = 6
 
 
 class ModelError(VitalstreamError):

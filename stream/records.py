@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from itertools import chain
 from typing import NamedTuple, Self
 
@@ -39,6 +39,21 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def keep(self, mask: NDArray[np.bool_]) -> Self:
+        """The records where `mask`, bool [N], is true."""
+        if mask.all():
+            return self
+        kept = np.flatnonzero(mask)
+        return type(self)(
+            self.topic,
+            [self.values[row] for row in kept],
+            [self.keys[row] for row in kept],
+            self.partitions[kept],
+            self.offsets[kept],
+            self.timestamps[kept],
+            None if self.headers is None else [self.headers[row] for row in kept],
+        )
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
@@ -82,6 +97,24 @@ class Kind(IntEnum):
     OBSERVATION = 0
     ADMISSION = 1
     DISCHARGE = 2
+
+
+class Code(StrEnum):
+    """Why an event was refused: the header `vitalstream.error.code` and the metric label `code`."""
+
+    EMPTY = "empty"
+    TOO_LARGE = "too_large"
+    TOO_DEEP = "too_deep"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    UNKNOWN_TYPE = "unknown_type"
+    MISSING_FIELD = "missing_field"
+    WRONG_FIELD = "wrong_field"
+    NON_FINITE = "non_finite"
+    KEY_MISMATCH = "key_mismatch"
+    FUTURE = "future"
+    DUPLICATE = "duplicate"
+    QUARANTINED = "quarantined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +170,26 @@ class Refused:
 
     records: Records
     rows: Sequence[int]
-    codes: Sequence[str]
+    codes: Sequence[Code]
     stage: str
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """The layout of `torch.nn.utils.rnn.PackedSequence`: wave k holds event k of each patient.
+
+    order: int64 [N], row of the micro-batch that stands at each packed position.
+    sizes: int64 [K], patients in each wave, never increasing; they sum to N.
+    groups: int64 [sizes[0]], the group code of each patient, longest run first. Wave k covers
+        exactly the first `sizes[k]` of them.
+    """
+
+    order: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+    groups: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,3 +211,16 @@ class Scores:
 
     def __len__(self) -> int:
         return len(self.events)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What the last vital signs say of each of N patients.
+
+    stale: int64 [N], bit i set where vital sign i (`model.variables.VITAL_SIGNS`) is stale or was never
+    measured. news2: int64 [N], 0 to 20; a missing or stale parameter counts 0. complete: bool [N].
+    """
+
+    stale: NDArray[np.int64]
+    news2: NDArray[np.int64]
+    complete: NDArray[np.bool_]

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.variables import VITAL_SIGNS
+from stream.records import Assessment
 
 Floats = NDArray[np.float32]
 
@@ -38,16 +39,6 @@ BANDS = {
 }
 OXYGEN = Band((0.215,), (0, 2))
 SIGNS = tuple(sign.name for sign in VITAL_SIGNS)
-
-
-@dataclass(frozen=True, slots=True)
-class Assessment:
-    """stale: int64 [N], bit i set where vital sign `SIGNS[i]` is stale or was never measured.
-    news2: int64 [N], 0 to 20; a missing or stale parameter counts 0. complete: bool [N], none is."""
-
-    stale: NDArray[np.int64]
-    news2: NDArray[np.int64]
-    complete: NDArray[np.bool_]
 
 
 class VitalSigns:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from stream.records import Records
 
@@ -20,13 +22,22 @@ class Batcher:
         self._max_batch = max_batch
         self._max_wait = max_wait
         self._clock = clock
+        self._parts: list[Records] = []
 
     def gather(self, poll: Poll, idle: float) -> Records:
         """Block up to `idle` seconds for the first record; no records where none came."""
-        parts = [poll(self._max_batch, idle)]
-        count = len(parts[0])
+        self._parts = []
+        first = poll(self._max_batch, idle)
+        self._parts.append(first)
         deadline = self._clock() + self._max_wait
-        while 0 < count < self._max_batch and (left := deadline - self._clock()) > 0:
-            parts.append(poll(self._max_batch - count, left))
-            count += len(parts[-1])
-        return Records.concat(parts)
+        while 0 < self._count() < self._max_batch and (left := deadline - self._clock()) > 0:
+            more = poll(self._max_batch - self._count(), left)
+            self._parts.append(more)
+        return Records.concat(self._parts)
+
+    def discard(self, partitions: Sequence[int]) -> None:
+        """Forget what the gathering under way has of these partitions. For a poll that takes them away."""
+        self._parts = [part.keep(~np.isin(part.partitions, partitions)) for part in self._parts]
+
+    def _count(self) -> int:
+        return sum(map(len, self._parts))

@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True, slots=True)
-class Packing:
-    """The layout of `torch.nn.utils.rnn.PackedSequence`: wave k holds event k of each patient.
-
-    order: int64 [N], row of the micro-batch that stands at each packed position.
-    sizes: int64 [K], patients in each wave, never increasing; they sum to N.
-    groups: int64 [sizes[0]], the group code of each patient, longest run first. Wave k covers
-        exactly the first `sizes[k]` of them.
-    """
-
-    order: NDArray[np.int64]
-    sizes: NDArray[np.int64]
-    groups: NDArray[np.int64]
+from stream.records import Packing
 
 
 def pack(groups: NDArray[np.int64]) -> Packing:

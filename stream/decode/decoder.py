@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from model.variables import INDEX, STATIC_RANGES, STATICS, VARIABLES, Sex, UnitType
 from stream.contracts import Admission, Discharge, Observation, Static
 from stream.decode import reasons
-from stream.records import Events, Kind, Records, Refused
+from stream.records import Code, Events, Kind, Records, Refused
 
 Text = Annotated[str, msgspec.Meta(max_length=256)]
 LOW = np.array([variable.low for variable in VARIABLES])
@@ -62,9 +62,9 @@ class _Sorted:
     kinds: dict[int, Kind]
     statics: list[list[float]]
     refused_rows: list[int]
-    refused_codes: list[str]
+    refused_codes: list[Code]
 
-    def refuse(self, row: int, code: str) -> None:
+    def refuse(self, row: int, code: Code) -> None:
         self.refused_rows.append(row)
         self.refused_codes.append(code)
 
@@ -104,9 +104,9 @@ class Decoder:
                 self._sort_slowly(out, row, value, key, latest)
                 continue
             if not matches:
-                out.refuse(row, reasons.KEY_MISMATCH)
+                out.refuse(row, Code.KEY_MISMATCH)
             elif plain.observed_at > latest:
-                out.refuse(row, reasons.FUTURE)
+                out.refuse(row, Code.FUTURE)
             else:
                 take(plain)
                 keep(row)
@@ -118,9 +118,9 @@ class Decoder:
         try:
             event = reasons.validate(value, self._max_bytes)
             if event.patient_id.encode("utf-8", "surrogatepass") != key:
-                raise reasons.Refusal(reasons.KEY_MISMATCH)
+                raise reasons.Refusal(Code.KEY_MISMATCH)
             if event.observed_at > latest:
-                raise reasons.Refusal(reasons.FUTURE)
+                raise reasons.Refusal(Code.FUTURE)
         except reasons.Refusal as refusal:
             out.refuse(row, refusal.code)
             return

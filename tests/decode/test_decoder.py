@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from model.variables import INDEX, VARIABLES
 from stream.decode import reasons
 from stream.decode.decoder import Decoder
-from stream.records import Kind, Records
+from stream.records import Code, Kind, Records
 
 NOW = 1_700_000_000.0
 AT = int(NOW * 1000)
@@ -62,38 +62,38 @@ def test_a_discharge_is_an_event() -> None:
 @pytest.mark.parametrize(
     ("value", "code"),
     [
-        (None, reasons.EMPTY),
-        (b"", reasons.EMPTY),
-        (b"\xff\xfe", reasons.NOT_UTF8),
-        (b"{", reasons.NOT_JSON),
-        (b"[]", reasons.WRONG_FIELD),
-        (observation(values=...), reasons.MISSING_FIELD),
-        (observation(patient_id=...), reasons.MISSING_FIELD),
-        (observation(observed_at="today"), reasons.WRONG_FIELD),
-        (observation(observed_at=-1), reasons.WRONG_FIELD),
-        (observation(values={"HR": "80"}), reasons.WRONG_FIELD),
-        (observation(values={"HR": True}), reasons.WRONG_FIELD),
-        (observation(values={"HR": None}), reasons.WRONG_FIELD),
-        (observation(values={"HR": math.nan}), reasons.NON_FINITE),
-        (observation(values={"HR": math.inf}), reasons.NON_FINITE),
-        (observation(values={"HR": 1}).replace(b"1}", b"1e999}"), reasons.NON_FINITE),
-        (observation(patient_id="p2"), reasons.KEY_MISMATCH),
-        (observation(type="telepathy"), reasons.UNKNOWN_TYPE),
-        (observation(type=["observation"]), reasons.UNKNOWN_TYPE),
-        (observation(observed_at=AT + 300_001), reasons.FUTURE),
-        (observation(type="discharge", observed_at=AT + 300_001), reasons.FUTURE),
-        (observation(note="x" * 1_048_576), reasons.TOO_LARGE),
+        (None, Code.EMPTY),
+        (b"", Code.EMPTY),
+        (b"\xff\xfe", Code.NOT_UTF8),
+        (b"{", Code.NOT_JSON),
+        (b"[]", Code.WRONG_FIELD),
+        (observation(values=...), Code.MISSING_FIELD),
+        (observation(patient_id=...), Code.MISSING_FIELD),
+        (observation(observed_at="today"), Code.WRONG_FIELD),
+        (observation(observed_at=-1), Code.WRONG_FIELD),
+        (observation(values={"HR": "80"}), Code.WRONG_FIELD),
+        (observation(values={"HR": True}), Code.WRONG_FIELD),
+        (observation(values={"HR": None}), Code.WRONG_FIELD),
+        (observation(values={"HR": math.nan}), Code.NON_FINITE),
+        (observation(values={"HR": math.inf}), Code.NON_FINITE),
+        (observation(values={"HR": 1}).replace(b"1}", b"1e999}"), Code.NON_FINITE),
+        (observation(patient_id="p2"), Code.KEY_MISMATCH),
+        (observation(type="telepathy"), Code.UNKNOWN_TYPE),
+        (observation(type=["observation"]), Code.UNKNOWN_TYPE),
+        (observation(observed_at=AT + 300_001), Code.FUTURE),
+        (observation(type="discharge", observed_at=AT + 300_001), Code.FUTURE),
+        (observation(note="x" * 1_048_576), Code.TOO_LARGE),
         (observation(note=...)[:-1] + b',"n":' + b"[" * 40 + b"]" * 40 + b"}", None),
-        (b"[" * 100_000, reasons.TOO_DEEP),
+        (b"[" * 100_000, Code.TOO_DEEP),
         (
             observation(
                 values={"HR": [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}
             ),
-            reasons.TOO_DEEP,
+            Code.TOO_DEEP,
         ),
     ],
 )
-def test_the_reason_is_named_and_the_neighbours_are_unharmed(value: bytes | None, code: str | None) -> None:
+def test_the_reason_is_named_and_the_neighbours_are_unharmed(value: bytes | None, code: Code | None) -> None:
     decoded = decode(observation(), value, observation(), keys=[b"p1"] * 3)
     assert decoded.refused.codes == ([] if code is None else [code])
     assert decoded.refused.rows == ([] if code is None else [1])
@@ -102,7 +102,7 @@ def test_the_reason_is_named_and_the_neighbours_are_unharmed(value: bytes | None
 
 
 def test_without_a_key_an_event_is_refused() -> None:
-    assert decode(observation(), keys=[None]).refused.codes == [reasons.KEY_MISMATCH]
+    assert decode(observation(), keys=[None]).refused.codes == [Code.KEY_MISMATCH]
 
 
 def test_single_bad_values_are_dropped_and_counted() -> None:
@@ -158,9 +158,9 @@ def test_the_fast_path_accepts_what_the_contract_accepts(values: list[bytes]) ->
             codes.append((row, refusal.code))
             continue
         if event.patient_id != "p1":
-            codes.append((row, reasons.KEY_MISMATCH))
+            codes.append((row, Code.KEY_MISMATCH))
         elif event.observed_at > AT + 300_000:
-            codes.append((row, reasons.FUTURE))
+            codes.append((row, Code.FUTURE))
         else:
             expected.append(row)
     assert decoded.events.rows.tolist() == expected

@@ -1,0 +1,149 @@
+"""The only wiring: builds the rooms from the settings."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from model.artifact import load
+from model.errors import ArtifactError
+from model.risk_model import RiskModel
+from stream.alert.vitals import SIGNS, VitalSigns
+from stream.batch.batcher import Batcher
+from stream.commit.committer import Committer
+from stream.consume.kafka_python import KafkaPythonSource
+from stream.consume.librdkafka import LibrdkafkaSource
+from stream.consume.source import Source
+from stream.decode.decoder import Decoder
+from stream.errors import ModelError, SettingsError
+from stream.metrics import Metrics
+from stream.pipeline import Pipeline, Rooms
+from stream.publish.kafka_python import KafkaPythonSink
+from stream.publish.librdkafka import LibrdkafkaSink
+from stream.publish.scores import ScoreEncoder
+from stream.publish.sink import Sink
+from stream.settings import Settings
+from stream.state.store import StateStore
+from stream.step.stepper import Stepper
+from stream.web.health import HealthServer
+
+log = logging.getLogger(__name__)
+
+SOURCES: dict[str, Callable[..., Source]] = {"librdkafka": LibrdkafkaSource, "kafka-python": KafkaPythonSource}
+SINKS: dict[str, Callable[..., Sink]] = {"librdkafka": LibrdkafkaSink, "kafka-python": KafkaPythonSink}
+
+
+def make_source(settings: Settings, group_id: str | None = None, **options: Any) -> Source:
+    """The source of the client that the settings choose; a member of `group_id` where there is one.
+    `options` as the implementations take them."""
+    return SOURCES[settings.client](settings.connection(), group_id, **options)
+
+
+def make_sink(settings: Settings, **options: Any) -> Sink:
+    """The sink of the client that the settings choose."""
+    return SINKS[settings.client](settings.connection(), **options)
+
+
+def choose_device(device: str) -> torch.device:
+    """`auto` is CUDA where there is one. Raises `SettingsError` where a CUDA that is asked for is not."""
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise SettingsError("device: cuda is asked for, but torch finds no CUDA device")
+    return torch.device("cuda" if available and device != "cpu" else "cpu")
+
+
+def load_model(settings: Settings) -> RiskModel:
+    """The model on its device. Raises `ModelError`, `SettingsError`."""
+    try:
+        return load(settings.model, choose_device(settings.device))
+    except ArtifactError as error:
+        raise ModelError(str(error)) from None
+
+
+class Worker:
+    """One member of the consumer group: the pipeline, its metrics and its health server."""
+
+    def __init__(self, settings: Settings) -> None:
+        torch.set_num_threads(settings.threads)
+        self._settings = settings
+        self.metrics = Metrics()
+        self.pipeline = _pipeline(settings, self.metrics)
+
+    def run(self, stop: threading.Event, until_idle: float | None = None) -> None:
+        """Join the group and score until `stop` is set, or until nothing came for `until_idle` seconds;
+        then finish, commit and leave. Raises `VitalstreamError`."""
+        server = self._serve()
+        _calm_garbage_collector()
+        try:
+            self.pipeline.rooms.source.subscribe(self._settings.observations_topic, self.pipeline)
+            self.pipeline.run(stop, until_idle)
+        finally:
+            try:
+                self.pipeline.close()
+            finally:
+                if server:
+                    server.close()
+
+    def healthy(self) -> str | None:
+        silent = time.monotonic() - self.pipeline.progressed
+        return f"no progress for {silent:.0f} s" if silent > self._settings.health_timeout else None
+
+    def ready(self) -> str | None:
+        return None if self.pipeline.assigned else "no partition is assigned"
+
+    def _serve(self) -> HealthServer | None:
+        host, port = self._settings.metrics_host, self._settings.metrics_port
+        if not port:
+            return None
+        return HealthServer(host, port, self.metrics.registry, self.healthy, self.ready)
+
+
+def build_worker(settings: Settings) -> Worker:
+    """Raises `SettingsError`, `ModelError`, `BrokerError`."""
+    return Worker(settings)
+
+
+def _pipeline(settings: Settings, metrics: Metrics) -> Pipeline:
+    model = load_model(settings)
+    fresh = model.initial_state()
+    store = StateStore(fresh, settings.initial_resident_patients, settings.max_resident_patients)
+    source = make_source(settings, settings.application_id, instance_id=settings.instance_id)
+    metrics.describe_model(model.name, model.hash, model.target)
+    metrics.slot_bytes.set(store.bytes_per_patient)
+    log.info("model %s %s on %s", model.name, model.hash[:16], fresh.device)
+    rooms = Rooms(
+        source=source,
+        batcher=Batcher(settings.max_batch, settings.max_wait),
+        decoder=Decoder(settings.max_event_bytes, settings.max_future),
+        store=store,
+        stepper=Stepper(model, store, fresh),
+        vitals=VitalSigns(model.vital_columns),
+        encoder=ScoreEncoder(
+            settings.scores_topic,
+            source=settings.observations_topic,
+            model_name=model.name,
+            model_hash=model.hash,
+            target=model.target,
+            signs=SIGNS,
+            warm_up=settings.warm_up_events,
+        ),
+        dead_letters_topic=settings.dead_letters_topic,
+        sink=make_sink(settings),
+        committer=Committer(source.commit, settings.commit_interval, settings.commit_events),
+        metrics=metrics,
+    )
+    return Pipeline(rooms)
+
+
+def _calm_garbage_collector() -> None:
+    """A micro-batch makes tens of thousands of short-lived objects and no cycles: look for cycles seldom,
+    and never among what is here to stay."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)

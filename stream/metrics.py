@@ -1,0 +1,115 @@
+"""Every metric, in Prometheus' naming and base units. No label grows with patients.
+
+Histograms are filled a column at a time; prometheus-client's own would cost a call an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry, Counter, Gauge, Info
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from stream.records import Code
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 300.0)
+SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384)
+STAGES: Mapping[str, Sequence[Code]] = {
+    "decode": [code for code in Code if code not in (Code.DUPLICATE, Code.QUARANTINED)],
+    "state": [Code.DUPLICATE],
+    "step": [Code.QUARANTINED],
+}
+
+
+class Distribution(Collector):
+    """A histogram that is observed an array at a time. Not thread-safe for writers; readers may be late."""
+
+    def __init__(self, name: str, documentation: str, edges: Sequence[float]) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._edges = np.array(edges, np.float64)
+        self._counts = np.zeros(len(edges) + 1, np.int64)
+        self._sum = 0.0
+
+    def observe(self, values: NDArray[np.float64]) -> None:
+        """Count each of `values`, float64 [N]."""
+        places = np.searchsorted(self._edges, values)
+        self._counts += np.bincount(places, minlength=len(self._counts))
+        self._sum += float(values.sum())
+
+    def observe_one(self, value: float) -> None:
+        self.observe(np.array([value]))
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        bounds = [*map(repr, self._edges.tolist()), "+Inf"]
+        cumulative = np.cumsum(self._counts).tolist()
+        buckets = [(bound, float(count)) for bound, count in zip(bounds, cumulative, strict=True)]
+        yield HistogramMetricFamily(self._name, self._documentation, buckets=buckets, sum_value=self._sum)
+
+
+def total(counter: Counter) -> int:
+    """Sum of a counter over all its labels."""
+    samples = (sample for family in counter.collect() for sample in family.samples)
+    return sum(int(sample.value) for sample in samples if sample.name.endswith("_total"))
+
+
+class Metrics:
+    """One worker's metrics, on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        count, gauge = self._counter, self._gauge
+        self.consumed = count("events_consumed", "Records polled from the input topic.")
+        self.scored = count("events_scored", "Events scored.")
+        self.discharged = count("discharges", "Discharges applied.")
+        self.refused = count("events_refused", "Records sent to the dead-letter topic.", ["stage", "code"])
+        self.dropped = count("values_dropped", "Single values dropped from accepted events.", ["code"])
+        self.commit_failures = gauge("commit_failures", "Commits of offsets refused since start.")
+        self.batch_size = self._distribution("batch_size_events", "Records in a micro-batch.", SIZES)
+        self.decode_time = self._distribution("decode_duration_seconds", "Decoding a micro-batch.", SHORT)
+        self.step_time = self._distribution("step_duration_seconds", "Stepping a micro-batch.", SHORT)
+        self.event_latency = self._distribution(
+            "event_latency_seconds", "From observed_at to the acknowledged score.", SECONDS
+        )
+        self.record_latency = self._distribution(
+            "record_latency_seconds", "From the record's timestamp to the acknowledged score.", SECONDS
+        )
+        self.lag = gauge("consumer_lag_records", "Records not yet read.", ["partition"])
+        self.assigned = gauge("partitions_assigned", "Partitions assigned to this worker.")
+        self.resident = gauge("patients_resident", "Patients with state on the device.")
+        self.evicted = gauge("patients_evicted", "Patients with state in host memory.")
+        self.slot_bytes = gauge("patient_state_bytes", "Device memory of one patient's state.")
+        self._model = Info("vitalstream_model", "The model that scores.", registry=self.registry)
+        for stage, codes in STAGES.items():
+            for code in codes:
+                self.refused.labels(stage, code.value)
+        for kind in ("unknown_variable", "implausible"):
+            self.dropped.labels(kind)
+
+    def describe_model(self, name: str, content_hash: str, target: str) -> None:
+        self._model.info({"name": name, "hash": content_hash, "target": target})
+
+    def show_lag(self, lag: Mapping[int, int]) -> None:
+        """Set the lag of each assigned partition; those of other workers disappear."""
+        self.lag.clear()
+        for partition, records in lag.items():
+            self.lag.labels(str(partition)).set(records)
+
+    def count_refused(self, stage: str, codes: Iterable[Code]) -> None:
+        for code in codes:
+            self.refused.labels(stage, code.value).inc()
+
+    def _counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
+        return Counter(f"vitalstream_{name}", documentation, labels, registry=self.registry)
+
+    def _gauge(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Gauge:
+        return Gauge(f"vitalstream_{name}", documentation, labels, registry=self.registry)
+
+    def _distribution(self, name: str, documentation: str, edges: Sequence[float]) -> Distribution:
+        distribution = Distribution(f"vitalstream_{name}", documentation, edges)
+        self.registry.register(distribution)
+        return distribution
