@@ -1,0 +1,225 @@
+"""The source over kafka-python: pure Python, for machines without librdkafka."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.errors import KafkaError
+from kafka.structs import MemberState
+
+from stream._kafka_python import configuration, create, translated
+from stream.connection import Connection
+from stream.consume._handover import Handover
+from stream.consume.source import RebalanceListener
+from stream.errors import CommitError, SettingsError
+from stream.records import Records
+
+Result = TypeVar("Result")
+
+REQUEST_TIMEOUT_MS = 10_000
+REBALANCE_STEP_MS = 100
+REBALANCE_TIMEOUT_S = 10.0
+EARLIEST, END = -2, -1
+UNKNOWN = -1
+
+
+class KafkaPythonSource:
+    """A `Source`. Offsets and ends are those of `read_committed`: up to the first open transaction.
+
+    group_id, instance_id, auto_offset_reset: as for `LibrdkafkaSource`. Creating it connects, and raises
+    `BrokerUnavailable`.
+
+    While the group rebalances kafka-python neither fetches nor commits: a `poll` that owns partitions
+    then returns only after the rebalance, or after ten seconds.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        group_id: str | None = None,
+        *,
+        instance_id: str | None = None,
+        with_headers: bool = False,
+        auto_offset_reset: str = "earliest",
+    ) -> None:
+        settings = configuration(
+            connection,
+            {
+                "group_id": group_id,
+                "group_instance_id": instance_id,
+                "auto_offset_reset": "none" if auto_offset_reset == "error" else auto_offset_reset,
+                "enable_auto_commit": False,
+                "isolation_level": "read_committed",
+                "allow_auto_create_topics": False,
+                "partition_assignment_strategy": [CooperativeStickyAssignor],
+                "metrics_enabled": False,
+            },
+        )
+        self._consumer: KafkaConsumer = create(KafkaConsumer, settings)
+        self._handover = Handover(self._consumer._net.call_soon_threadsafe)
+        self._group_id = group_id
+        self._with_headers = with_headers
+        self._topic = ""
+        self._positions: dict[int, int] = {}  # of the partitions owned
+        self._closed = False
+
+    def subscribe(self, topic: str, listener: RebalanceListener) -> None:
+        if self._group_id is None:
+            raise SettingsError("subscribing needs a consumer group")
+        self._topic = topic
+        self._consumer.subscribe([topic], listener=_Listener(self._handover, self._positions, listener))
+
+    def assign(self, topic: str, offsets: Mapping[int, int]) -> None:
+        self._topic = topic
+        self._positions = dict.fromkeys(offsets, UNKNOWN)
+        self._consumer.assign(self._coordinates(offsets))
+        for partition, offset in offsets.items():
+            where = TopicPartition(topic, partition)
+            if offset == EARLIEST:
+                self._consumer.seek_to_beginning(where)
+            elif offset == END:
+                self._consumer.seek_to_end(where)
+            else:
+                self._consumer.seek(where, offset)
+
+    def poll(self, max_records: int, timeout: float) -> Records:
+        polled = self._poll(max_records, int(timeout * 1000))
+        deadline = time.monotonic() + REBALANCE_TIMEOUT_S
+        while not polled and self._rebalances() and time.monotonic() < deadline:
+            polled = self._poll(max_records, REBALANCE_STEP_MS)
+        for batch in polled.values():
+            self._positions[batch[-1].partition] = batch[-1].offset + 1
+        return self._records([record for batch in polled.values() for record in batch])
+
+    def pause(self, partitions: Sequence[int]) -> None:
+        self._consumer.pause(*self._coordinates(partitions))
+
+    def resume(self, partitions: Sequence[int]) -> None:
+        self._consumer.resume(*self._coordinates(partitions))
+
+    def assignment(self) -> list[int]:
+        return sorted(self._positions)
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        if self._group_id is None:
+            raise CommitError("committing needs a consumer group")
+        if foreign := sorted(offsets.keys() - self._positions.keys()):
+            raise CommitError(f"{self._topic}: partitions {foreign} are not owned")
+        wanted = {TopicPartition(self._topic, one): OffsetAndMetadata(at) for one, at in offsets.items()}
+        try:
+            self._consumer.commit(wanted, timeout_ms=REQUEST_TIMEOUT_MS)
+        except KafkaError as error:
+            raise CommitError(f"{self._topic}: offsets were not committed: {error}") from None
+
+    def committed(self, partitions: Sequence[int]) -> dict[int, int]:
+        if self._group_id is None:
+            raise SettingsError("committed offsets need a consumer group")
+        found = {
+            where.partition: self._request(self._consumer.committed, where)
+            for where in self._coordinates(partitions)
+        }
+        return {partition: offset for partition, offset in found.items() if offset is not None}
+
+    def lag(self) -> dict[int, int]:
+        lags = {}
+        for partition, position in self._positions.items():
+            end = self._consumer.highwater(TopicPartition(self._topic, partition))
+            if position != UNKNOWN and end is not None:
+                lags[partition] = max(end - position, 0)
+        return lags
+
+    def beginning_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
+        return self._bounds(self._consumer.beginning_offsets, partitions)
+
+    def end_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
+        return self._bounds(self._consumer.end_offsets, partitions)
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._blocking(partial(self._consumer.close, autocommit=False, timeout_ms=REQUEST_TIMEOUT_MS))
+        finally:
+            self._handover.close()
+
+    def _poll(self, max_records: int, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        return self._blocking(partial(self._consumer.poll, timeout_ms=timeout_ms, max_records=max_records))
+
+    def _rebalances(self) -> bool:
+        return bool(self._positions) and self._consumer.group_metadata().state is MemberState.REBALANCING
+
+    def _coordinates(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition) for partition in partitions]
+
+    def _request(self, ask: Callable[..., Result], about: object) -> Result:
+        try:
+            return ask(about, timeout_ms=REQUEST_TIMEOUT_MS)
+        except KafkaError as error:
+            raise translated(error, f"reading offsets of {self._topic}") from None
+
+    def _bounds(self, ask: Callable[..., dict[Any, int]], partitions: Sequence[int]) -> dict[int, int]:
+        found = self._request(ask, self._coordinates(partitions))
+        return {where.partition: offset for where, offset in found.items()}
+
+    def _blocking(self, call: Callable[[], Result]) -> Result:
+        try:
+            return self._handover.run(call)
+        except KafkaError as error:
+            raise translated(error, f"reading {self._topic}") from None
+
+    def _records(self, records: list[Any]) -> Records:
+        rows = len(records)
+        return Records(
+            self._topic,
+            [record.value for record in records],
+            [record.key for record in records],
+            np.fromiter([record.partition for record in records], np.int32, rows),
+            np.fromiter([record.offset for record in records], np.int64, rows),
+            np.fromiter([record.timestamp for record in records], np.int64, rows),
+            [list(record.headers) for record in records] if self._with_headers else None,
+        )
+
+
+class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]
+    """Keeps `positions` and tells `listener`, both on the thread inside `poll` or `close`."""
+
+    def __init__(self, handover: Handover, positions: dict[int, int], listener: RebalanceListener) -> None:
+        self._handover, self._positions, self._listener = handover, positions, listener
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        numbers = _numbers(assigned)
+
+        def tell() -> None:
+            self._positions.update(dict.fromkeys(numbers, UNKNOWN))
+            self._listener.on_assigned(numbers)
+
+        await self._handover.ask(tell)
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        await self._take(self._listener.on_revoked, _numbers(revoked))
+
+    async def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        await self._take(self._listener.on_lost, _numbers(lost))
+
+    async def _take(self, tell: Callable[[Sequence[int]], None], numbers: list[int]) -> None:
+        def take() -> None:
+            try:
+                tell(numbers)
+            finally:
+                for number in numbers:
+                    self._positions.pop(number, None)
+
+        if numbers:
+            await self._handover.ask(take)
+
+
+def _numbers(partitions: Iterable[TopicPartition]) -> list[int]:
+    return sorted(where.partition for where in partitions)
