@@ -29,6 +29,10 @@ VITAL_COLUMNS = ("HR", "SysABP", "NISysABP", "RespRate", "Temp", "SaO2", "FiO2",
 """Variables that NEWS2 and the watch on vital signs need."""
 
 
+_CHUNK = 512
+"""Patients stepped at once on a CPU: their rows and gates stay in its cache."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What fixes a model's parameters and their shapes. cell: one of `model.cells.CELL_NAMES`."""
@@ -82,11 +86,12 @@ class RiskModel(nn.Module):
         previous event, 0 at the first, never negative. `state` is left as it was. Never waits for the device.
         """
         new_state = torch.empty_like(state)
-        old_cell, old = self._split(state)
-        new_cell, new = self._split(new_state)
-        inputs = self.features.step(old, new, values, elapsed)
-        new_cell.copy_(self.cell.step(inputs, old_cell))
-        return new_state, self.risk(self._logits(new_cell[:, : self.shape.hidden_size]))
+        columns = (state, new_state, values, elapsed)
+        if state.is_cuda or len(state) <= _CHUNK:
+            return new_state, self.risk(self._advance(*columns))
+        starts = range(0, len(state), _CHUNK)
+        logits = [self._advance(*(column[i : i + _CHUNK] for column in columns)) for i in starts]
+        return new_state, self.risk(torch.cat(logits))
 
     def forward(self, values: Tensor, statics: Tensor, elapsed: Tensor) -> Tensor:
         """Uncalibrated logits [B, T] at every event of whole stays; padding at the end is harmless.
@@ -113,6 +118,14 @@ class RiskModel(nn.Module):
         values = memory.carried.index_select(1, columns)
         never = memory.counts.index_select(1, columns) == 0
         return values.masked_fill_(never, torch.nan), memory.age.index_select(1, columns)
+
+    def _advance(self, state: Tensor, new_state: Tensor, values: Tensor, elapsed: Tensor) -> Tensor:
+        """Write the rows after the event to `new_state`; logits [B]."""
+        old_cell, old = self._split(state)
+        new_cell, new = self._split(new_state)
+        inputs = self.features.step(old, new, values, elapsed)
+        new_cell.copy_(self.cell.step(inputs, old_cell))
+        return self._logits(new_cell[:, : self.shape.hidden_size])
 
     def _logits(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.head(hidden)

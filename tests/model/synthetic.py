@@ -1,0 +1,64 @@
+"""Made-up stays for tests: plausible values, irregular times, much missing."""
+
+import numpy as np
+import torch
+from hypothesis import settings
+
+from model.features import Normalisation
+from model.risk_model import RiskModel, Shape
+from model.variables import NAMES, STATICS, VARIABLES
+
+PROPERTY = settings(max_examples=40, deadline=None)
+
+LOW = np.array([variable.low for variable in VARIABLES], dtype=np.float32)
+HIGH = np.array([variable.high for variable in VARIABLES], dtype=np.float32)
+
+
+def values(rng: np.random.Generator, *shape: int, measured: float = 0.2) -> torch.Tensor:
+    """Clinical values [*shape, V], NaN where not measured."""
+    drawn = LOW + rng.random((*shape, len(NAMES)), dtype=np.float32) * (HIGH - LOW) * np.float32(0.3)
+    return torch.from_numpy(np.where(rng.random(drawn.shape) < measured, drawn, np.float32(np.nan)))
+
+
+def statics(rng: np.random.Generator, patients: int, known: float = 0.7) -> torch.Tensor:
+    columns = {
+        "age": rng.uniform(18, 90, patients),
+        "sex": rng.integers(0, 2, patients),
+        "height": rng.uniform(150, 200, patients),
+        "weight": rng.uniform(50, 120, patients),
+        "unit_type": rng.integers(1, 5, patients),
+    }
+    table = np.stack([columns[name] for name in STATICS], axis=1).astype(np.float32)
+    return torch.from_numpy(np.where(rng.random(table.shape) < known, table, np.float32(np.nan)))
+
+
+def elapsed(rng: np.random.Generator, patients: int, events: int) -> torch.Tensor:
+    """Hours since the previous event [patients, events]: 0 at the first, sometimes 0 later."""
+    gaps = rng.exponential(0.8, (patients, events)) * (rng.random((patients, events)) < 0.9)
+    gaps[:, 0] = 0
+    return torch.from_numpy(gaps.astype(np.float32))
+
+
+def normalisation() -> Normalisation:
+    rng = np.random.default_rng(0)
+    return Normalisation.fit(values(rng, 2000).numpy(), statics(rng, 500).numpy())
+
+
+def model(cell: str = "gru", hidden_size: int = 64, seed: int = 0) -> RiskModel:
+    """Random weights, large enough that every input moves the risk."""
+    torch.manual_seed(seed)
+    made = RiskModel(Shape(cell, hidden_size), normalisation()).eval().requires_grad_(False)
+    made.head.weight.mul_(5)
+    made.calibrate(0.9, -0.3)
+    return made
+
+
+def stepped(made: RiskModel, given: torch.Tensor, known: torch.Tensor, gaps: torch.Tensor) -> torch.Tensor:
+    """Risks [B, T] from admission and T single steps."""
+    with torch.inference_mode():
+        state = made.admit(made.initial_state().repeat(len(given), 1), known)
+        risks = []
+        for t in range(given.shape[1]):
+            state, risk = made.step(state, given[:, t], gaps[:, t])
+            risks.append(risk)
+    return torch.stack(risks, dim=1)

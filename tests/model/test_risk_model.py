@@ -1,0 +1,119 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.cells import CELL_NAMES
+from model.risk_model import VITAL_COLUMNS
+from model.variables import INDEX, NAMES
+from tests.model import synthetic
+
+MODELS = {cell: synthetic.model(cell) for cell in CELL_NAMES}
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+@synthetic.PROPERTY
+@given(seed=st.integers(0, 2**32 - 1), patients=st.integers(1, 4), events=st.integers(1, 25))
+def test_stream_equals_offline(cell, seed, patients, events):
+    rng = np.random.default_rng(seed)
+    model = MODELS[cell]
+    values, statics = synthetic.values(rng, patients, events), synthetic.statics(rng, patients)
+    elapsed = synthetic.elapsed(rng, patients, events)
+    offline = model.risk(model(values, statics, elapsed))
+    streamed = synthetic.stepped(model, values, statics, elapsed)
+    torch.testing.assert_close(streamed, offline, rtol=0, atol=1e-5)
+    assert ((streamed >= 0) & (streamed <= 1)).all()
+
+
+def test_a_month_of_events_stays_equal():
+    rng = np.random.default_rng(1)
+    values, statics = synthetic.values(rng, 2, 1000), synthetic.statics(rng, 2)
+    elapsed = synthetic.elapsed(rng, 2, 1000)
+    model = MODELS["gru"]
+    offline = model.risk(model(values, statics, elapsed))
+    torch.testing.assert_close(synthetic.stepped(model, values, statics, elapsed), offline, rtol=0, atol=1e-5)
+
+
+def test_inputs_move_the_risk():
+    """Guards the equalities above: models that ignore their input would pass them."""
+    rng = np.random.default_rng(2)
+    values, statics = synthetic.values(rng, 50, 10), synthetic.statics(rng, 50)
+    for cell, model in MODELS.items():
+        risks = model.risk(model(values, statics, synthetic.elapsed(rng, 50, 10)))
+        assert risks[:, -1].std() > 0.02, cell
+
+
+def test_padding_at_the_end_is_harmless():
+    rng = np.random.default_rng(3)
+    values, statics = synthetic.values(rng, 3, 12), synthetic.statics(rng, 3)
+    elapsed = synthetic.elapsed(rng, 3, 12)
+    padded = torch.cat((values, torch.full((3, 5, len(NAMES)), torch.nan)), dim=1)
+    gaps = torch.cat((elapsed, torch.zeros(3, 5)), dim=1)
+    for model in MODELS.values():
+        torch.testing.assert_close(model(padded, statics, gaps)[:, :12], model(values, statics, elapsed))
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.parametrize("batch", [1, 511, 512, 513, 1200])
+def test_batches_are_independent_and_leave_their_input_alone(cell, batch):
+    rng = np.random.default_rng(4)
+    model = MODELS[cell]
+    with torch.inference_mode():
+        state = model.admit(model.initial_state().repeat(batch, 1), synthetic.statics(rng, batch))
+        state, _ = model.step(state, synthetic.values(rng, batch), torch.zeros(batch))
+        values, gaps = synthetic.values(rng, batch), torch.from_numpy(rng.random(batch, dtype=np.float32))
+        kept = state.clone()
+        new, risk = model.step(state, values, gaps)
+        assert torch.equal(state, kept)
+        one = batch // 2
+        row, alone = model.step(state[one : one + 1], values[one : one + 1], gaps[one : one + 1])
+        torch.testing.assert_close(new[one : one + 1], row, rtol=0, atol=1e-5)
+        torch.testing.assert_close(risk[one : one + 1], alone, rtol=0, atol=1e-5)
+
+
+def test_rows_fit_in_a_kilobyte():
+    assert 4 * MODELS["gru"].state_size <= 1024
+    for model in MODELS.values():
+        state = model.initial_state()
+        assert state.shape == (model.state_size,)
+        assert state.dtype == torch.float32
+        assert state.isfinite().all()
+
+
+def test_admission_sets_the_statics_of_its_row_only():
+    rng = np.random.default_rng(5)
+    model = MODELS["gru"]
+    state = model.initial_state().repeat(2, 1)
+    admitted = model.admit(state, synthetic.statics(rng, 2, known=1.0))
+    assert (admitted != state).sum() >= 8
+    assert not torch.equal(admitted[0], admitted[1])
+    assert torch.equal(state[0], model.initial_state())
+    unknown = torch.full((2, 5), torch.nan)
+    assert torch.equal(model.admit(admitted, unknown), state)
+
+
+def test_vitals_give_back_exactly_what_was_measured():
+    model = MODELS["gru"]
+    values = torch.full((2, len(NAMES)), torch.nan)
+    values[0, INDEX["HR"]], values[0, INDEX["Temp"]] = 91.0, 38.1
+    state = model.initial_state().repeat(2, 1)
+    state, _ = model.step(state, values, torch.zeros(2))
+    state, _ = model.step(state, torch.full_like(values, torch.nan), torch.tensor([0.25, 0.0]))
+    carried, age = model.vitals(state)
+    hr, temp = VITAL_COLUMNS.index("HR"), VITAL_COLUMNS.index("Temp")
+    assert carried[0, hr] == 91.0
+    assert carried[0, temp] == torch.tensor(38.1)
+    assert carried[0].isnan().sum() == len(VITAL_COLUMNS) - 2
+    assert carried[1].isnan().all()
+    assert age[0].tolist() == [0.25] * len(VITAL_COLUMNS)
+
+
+def test_calibration_changes_the_risk_not_the_order():
+    rng = np.random.default_rng(6)
+    model = synthetic.model()
+    logits = torch.from_numpy(rng.normal(size=50).astype(np.float32))
+    model.calibrate(1.0, 0.0)
+    torch.testing.assert_close(model.risk(logits), torch.sigmoid(logits))
+    model.calibrate(0.5, -1.0)
+    torch.testing.assert_close(model.risk(logits), torch.sigmoid(0.5 * logits - 1.0))
