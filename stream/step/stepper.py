@@ -154,7 +154,7 @@ class Stepper:
 def _waves(packing: Packing, kinds: NDArray[np.int8]) -> Iterator[_Wave]:
     packed = kinds[packing.order]
     start = 0
-    for size in packing.sizes.tolist():
+    for size in packing.sizes.tolist() or [0]:
         kind = packed[start : start + size]
         yield _Wave(
             start, size, np.flatnonzero(kind == Kind.ADMISSION), np.flatnonzero(kind == Kind.DISCHARGE)

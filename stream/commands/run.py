@@ -1,0 +1,46 @@
+"""`vitalstream run`: the worker."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from stream.assembly import build_worker
+from stream.commands.options import ALL, Json, start_logging, stop_on_signals, takes_settings
+from stream.metrics import Metrics, total
+from stream.settings import Settings
+
+
+@takes_settings(*ALL)
+def run(
+    settings: Settings,
+    until_idle: Annotated[
+        float | None, typer.Option(min=0, help="End when nothing arrived for this many seconds.")
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Show the settings in force, without secrets, and end.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Score events: a member of the consumer group, until SIGTERM or Ctrl-C."""
+    if print_config:
+        typer.echo(settings.model_dump_json(indent=2))
+        return
+    start_logging(settings.log_level)
+    stop = stop_on_signals()
+    worker = build_worker(settings)
+    worker.run(stop, until_idle)
+    figures = summary(worker.metrics)
+    typer.echo(json.dumps(figures) if as_json else ", ".join(f"{name} {n:,}" for name, n in figures.items()))
+
+
+def summary(metrics: Metrics) -> dict[str, int]:
+    """What a worker did since it started."""
+    return {
+        "events": total(metrics.consumed),
+        "scores": total(metrics.scored),
+        "discharges": total(metrics.discharged),
+        "dead_letters": total(metrics.refused),
+    }
