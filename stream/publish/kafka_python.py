@@ -22,6 +22,7 @@ from stream.records import Outgoing
 CLOSE_TIMEOUT_S = 30.0
 FULL_QUEUE_WAIT_S = 0.05
 MAX_UNACKNOWLEDGED = 100_000
+MAX_RECORD_BYTES = 4 * 1024 * 1024  # above the topic's own limit, which the broker enforces
 
 
 @dataclass
@@ -50,6 +51,7 @@ class KafkaPythonSink:
                 "linger_ms": linger_ms,
                 "compression_type": None if compression == "none" else compression,
                 "batch_size": 131_072,
+                "max_request_size": MAX_RECORD_BYTES,
                 "metrics_enabled": False,
             },
         )

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 30.0
 FULL_QUEUE_WAIT_S = 0.05
+MAX_RECORD_BYTES = 4 * 1024 * 1024  # above the topic's own limit, which the broker enforces
 ANY_PARTITION = -1
 NOW = 0
 
@@ -47,6 +48,7 @@ class LibrdkafkaSink:
                 "partitioner": "murmur2_random",
                 "delivery.timeout.ms": 120_000,
                 "queue.buffering.max.messages": 100_000,
+                "message.max.bytes": MAX_RECORD_BYTES,
                 "error_cb": self._on_error,
             },
         )
