@@ -63,7 +63,7 @@ TRAITS: Mapping[str, Trait] = {
     "NIDiasABP": Trait(62, 7, 4.0, 0, 3),
     "NIMAP": Trait(81.7, 0, 0, 0),
     "Temp": Trait(36.8, 0.35, 0.12, 1, 0.25),
-    "GCS": Trait(14.6, 0.6, 0.3, 0),
+    "GCS": Trait(15.2, 0.4, 0.2, 0),
     "FiO2": Trait(0.30, 0.06, 0.01, 2),
     "Urine": Trait(85, 25, 25, 0, 8),
     "pH": Trait(7.40, 0.03, 0.015, 2),
@@ -116,7 +116,7 @@ _LATE: Mapping[Course, Mapping[str, float]] = {
         "PaO2": -20,
     },
     Course.HAEMORRHAGE: {
-        "HR": 18, "RespRate": 7, "DiasABP": -16, "SysABP": -44, "GCS": -3, "Lactate": 4.5, "HCT": -8,
+        "HR": 18, "RespRate": 7, "DiasABP": -13, "SysABP": -38, "GCS": -3, "Lactate": 4.5, "HCT": -8,
         "Urine": -35, "pH": -0.15, "HCO3": -7, "Temp": -1.1, "SaO2": -2, "Platelets": -70, "Creatinine": 0.4,
     },
     Course.RESPIRATORY_FAILURE: {

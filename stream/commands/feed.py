@@ -1,0 +1,92 @@
+"""Reading topics in the background, for what people look at."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from queue import Empty, SimpleQueue
+
+from stream.assembly import make_source
+from stream.errors import BrokerError
+from stream.records import Records
+from stream.settings import Settings
+from stream.topics import Admin
+
+BATCH = 8192
+POLL_S = 0.1
+EARLIEST = -2
+JOIN_TIMEOUT_S = 5.0
+
+
+def partitions(settings: Settings, topic: str) -> int:
+    """How many partitions the topic has. Raises `TopicError` where it is missing, `BrokerError`."""
+    with closing(Admin(settings.connection())) as admin:
+        return admin.partitions(topic)
+
+
+class Tail:
+    """Follows a topic on a thread of its own, outside of any group.
+
+    last: how many of the records that are already in each partition to read (None: all of them).
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        partitions: int,
+        *,
+        last: int | None = None,
+        with_headers: bool = False,
+    ) -> None:
+        self.caught_up = threading.Event()
+        self._source = make_source(settings, with_headers=with_headers)
+        self._numbers = range(partitions)
+        self._source.assign(topic, self._starts(topic, last))
+        self._arrived: SimpleQueue[tuple[float, Records]] = SimpleQueue()
+        self._stop = threading.Event()
+        self._error: BrokerError | None = None
+        self._thread = threading.Thread(target=self._follow, name=f"tail {topic}", daemon=True)
+        self._thread.start()
+
+    def drain(self) -> Iterable[tuple[float, Records]]:
+        """What has arrived since the last call: `time.monotonic()` of the arrival, and the records. Does not
+        block. Raises the `BrokerError` that ended the reading."""
+        while True:
+            try:
+                yield self._arrived.get_nowait()
+            except Empty:
+                break
+        if self._error:
+            raise self._error
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join(JOIN_TIMEOUT_S)
+        self._source.close()
+
+    def _starts(self, topic: str, last: int | None) -> dict[int, int]:
+        earliest = dict.fromkeys(self._numbers, EARLIEST)
+        if last is None:
+            return earliest
+        self._source.assign(topic, earliest)
+        begins = self._source.beginning_offsets(self._numbers)
+        ends = self._source.end_offsets(self._numbers)
+        return {number: max(begins[number], ends[number] - last) for number in self._numbers}
+
+    def _follow(self) -> None:
+        try:
+            while not self._stop.is_set():
+                records = self._source.poll(BATCH, POLL_S)
+                if len(records):
+                    self._arrived.put((time.monotonic(), records))
+                elif self._at_end():
+                    self.caught_up.set()
+        except BrokerError as error:
+            self._error = error
+
+    def _at_end(self) -> bool:
+        lag = self._source.lag()
+        return len(lag) == len(self._numbers) and not any(lag.values())

@@ -1,0 +1,123 @@
+"""What the demo plays on: broker, worker, producer and consumers in one process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+
+from rich.console import Console
+
+from stream.assembly import build_worker, make_sink
+from stream.commands.background import Background
+from stream.commands.delivery import deliver
+from stream.commands.feed import Tail
+from stream.commands.tally import Tally
+from stream.commands.view import Screen
+from stream.embedded import PARTITIONS, EmbeddedBroker
+from stream.ingest.pacing import Pace, Timeline
+from stream.publish.sink import Sink
+from stream.settings import Settings, load
+from stream.web.board import Board
+from stream.web.terminal import Status
+
+REFRESH_S = 0.3
+SETTLE_S = 5.0
+JOIN_TIMEOUT_S = 30.0
+
+
+class Stage:
+    """Sends timelines to the worker and shows what comes back. Made by `opened`."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        worker: Background,
+        tails: tuple[Tail, Tail, Tail],
+        screen: Screen,
+        stop: threading.Event,
+    ) -> None:
+        self.tally = Tally()
+        self._board = Board()
+        self._sink, self._worker, self._screen, self._stop = sink, worker, screen, stop
+        self._events, self._scores, self._letters = tails
+
+    def play(self, title: str, timeline: Timeline, start_ms: int, until_ms: int, speed: float | None) -> None:
+        """Send what happens from `start_ms` until `until_ms`, at `speed` times the clock (None: at once), and
+        show the board until every event has come back, or for five seconds nothing more has."""
+        pace = Pace(start_ms, speed) if speed else None
+        send = partial(deliver, timeline, self._sink, self._stop, self.tally.sending, pace, until_ms)
+        producer = Background("producer", send)
+        begun, before = time.monotonic(), self.tally.events
+        while producer.running:
+            self._take()
+            rate = (self.tally.events - before) / (time.monotonic() - begun)
+            done = (pace.now_ms() - start_ms) / max(1, until_ms - start_ms) if pace else None
+            left = f"{(until_ms - pace.now_ms()) / 1000 / (speed or 1):.0f} s left" if pace else ""
+            self._screen.show(self._board, Status(title, self._figures(rate), done, left))
+            producer.join(REFRESH_S)
+        self._settle()
+        self._screen.show(self._board, Status(title, self._figures(rate)))
+
+    def _settle(self) -> None:
+        missing, since = self.tally.open, time.monotonic()
+        while self.tally.open and not self._stop.is_set() and time.monotonic() - since < SETTLE_S:
+            self._stop.wait(REFRESH_S / 10)
+            self._take()
+            if self.tally.open != missing:
+                missing, since = self.tally.open, time.monotonic()
+
+    def _take(self) -> None:
+        if not self._worker.running:
+            self._stop.set()
+        for _, records in self._events.drain():
+            self._board.observe(records)
+        for arrived, records in self._scores.drain():
+            self.tally.scored(arrived, records)
+            self._board.score(records)
+        for _, records in self._letters.drain():
+            self.tally.refused(records)
+
+    def _figures(self, rate: float) -> list[tuple[str, str]]:
+        tally = self.tally
+        figures = [("events", f"{tally.events:,}"), ("scores", f"{tally.scores:,}")]
+        figures += [("dead letters", f"{tally.dead_letters.total():,}"), ("events/s", f"{rate:,.0f}")]
+        for name, quantile in (("p50", 0.5), ("p99", 0.99)):
+            latency = tally.latency_ms(quantile)
+            figures += [] if latency is None else [(name, f"{latency:.0f} ms")]
+        return figures
+
+
+@contextmanager
+def opened(settings: Settings, console: Console, stop: threading.Event) -> Iterator[Stage]:
+    """A stage on a broker of its own; the worker takes its model and device from `settings`. Ends everything
+    on the way out."""
+    with ExitStack() as stack:
+        with console.status("starting broker and worker"):
+            broker = stack.enter_context(EmbeddedBroker())
+            local = _local(settings, broker.bootstrap_servers)
+            topics = local.observations_topic, local.scores_topic, local.dead_letters_topic
+            broker.create(*topics)
+            tails = [Tail(local, topic, PARTITIONS, with_headers=topic == topics[2]) for topic in topics]
+            for tail in tails:
+                stack.enter_context(closing(tail))
+            sink = stack.enter_context(closing(make_sink(local)))
+            worker = _work(local, stack)
+        screen = stack.enter_context(Screen(console))
+        yield Stage(sink, worker, (tails[0], tails[1], tails[2]), screen, stop)
+
+
+def _local(settings: Settings, bootstrap_servers: str) -> Settings:
+    """Nothing of the user's cluster: only what concerns the model."""
+    kept = {"model": settings.model, "device": settings.device, "threads": settings.threads}
+    return load({**kept, "bootstrap_servers": bootstrap_servers, "metrics_port": 0}, environment={})
+
+
+def _work(settings: Settings, stack: ExitStack) -> Background:
+    worker, end = build_worker(settings), threading.Event()
+    background = Background("worker", partial(worker.run, end))
+    stack.callback(background.join, JOIN_TIMEOUT_S)
+    stack.callback(end.set)
+    return background

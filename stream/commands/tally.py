@@ -1,0 +1,75 @@
+"""What a demo counts: events sent, scores and dead letters read back, and the time between."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+
+import numpy as np
+
+from stream.records import Outgoing, Records
+
+CODE_HEADER = "vitalstream.error.code"
+
+
+class Tally:
+    """Counts, and pairs each score with its event by patient and event time, in monotonic seconds.
+
+    `sending` may be called on another thread than the rest.
+    """
+
+    def __init__(self) -> None:
+        self.events = self.scores = 0
+        self.dead_letters: Counter[str] = Counter()
+        self.timing = threading.Event()
+        self._sent: dict[tuple[bytes | None, int], float] = {}
+        self._latencies: list[float] = []
+        self._first = self._last = 0.0
+
+    @property
+    def open(self) -> int:
+        """Events of which nothing has come back yet."""
+        return self.events - self.scores - self.dead_letters.total()
+
+    def sending(self, batch: Outgoing) -> None:
+        """Note a batch that is about to be sent. While `timing` is set its scores' latency counts."""
+        now = time.monotonic()
+        self._first = self._first or now
+        if self.timing.is_set() and batch.timestamps is not None:
+            self._sent |= dict.fromkeys(zip(batch.keys, batch.timestamps.tolist(), strict=True), now)
+        self.events += len(batch)
+
+    def scored(self, arrived: float, records: Records) -> None:
+        """Note scores that were read at `arrived`; their timestamps are their events'."""
+        self.scores += len(records)
+        self._last = max(self._last, arrived)
+        for event in zip(records.keys, records.timestamps.tolist(), strict=True):
+            sent = self._sent.pop(event, None)
+            if sent is not None:
+                self._latencies.append(arrived - sent)
+
+    def refused(self, records: Records) -> None:
+        """Note dead letters, with their headers."""
+        for headers in records.headers or []:
+            self.dead_letters[dict(headers).get(CODE_HEADER, b"unknown").decode()] += 1
+
+    def latency_ms(self, quantile: float) -> float | None:
+        """None where no score has been timed."""
+        if not self._latencies:
+            return None
+        return round(1000.0 * float(np.quantile(np.array(self._latencies), quantile)), 1)
+
+    def events_per_second(self) -> float:
+        """Events over the time from the first one sent to the last score read."""
+        return round(self.events / (self._last - self._first), 1) if self._last > self._first else 0.0
+
+    def figures(self) -> dict[str, int | float | None]:
+        return {
+            "events": self.events,
+            "scores": self.scores,
+            "dead_letters": self.dead_letters.total(),
+            "events_per_second": self.events_per_second(),
+            "latency_p50_ms": self.latency_ms(0.5),
+            "latency_p99_ms": self.latency_ms(0.99),
+        }

@@ -1,0 +1,45 @@
+"""What goes wrong at the bedside: now and then an event is sent again, or spoiled on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from stream.ingest.pacing import Timeline
+from stream.records import Outgoing
+
+FAULTS: tuple[Callable[[bytes], bytes], ...] = (
+    lambda event: event,
+    lambda event: event[: len(event) // 2],
+    lambda event: event.replace(b'"patient_id":"', b'"patient_id":"\xff', 1),
+    lambda event: event.replace(b'"patient_id":"', b'"patient_id":"other-', 1),
+    lambda event: event.replace(b'"patient_id":', b'"bed":', 1),
+    lambda event: event.replace(b'"observed_at":', b'"observed_at":"noon","at":', 1),
+    lambda event: event.replace(b'"type":"', b'"type":"un', 1),
+)
+"""Sent twice; cut off; not UTF-8; under another's key; a field missing, of a wrong type; an unknown type."""
+
+
+class Faulty:
+    """A timeline in which a `share` of the events is followed by a faulty copy, of the same key and time."""
+
+    def __init__(self, timeline: Timeline, share: float, seed: int) -> None:
+        self._timeline, self._share = timeline, share
+        self._chance = np.random.default_rng(seed)
+
+    def due(self, until_ms: int) -> int:
+        """Events that are due, without the faulty ones."""
+        return self._timeline.due(until_ms)
+
+    def tick(self, until_ms: int, limit: int) -> Outgoing:
+        """As the timeline's; `limit` does not count the faulty ones."""
+        sound = self._timeline.tick(until_ms, limit)
+        copies = 1 + (self._chance.random(len(sound)) < self._share)
+        rows = np.repeat(np.arange(len(sound)), copies)
+        values = [sound.values[row] for row in rows]
+        for place in np.flatnonzero(np.diff(rows, prepend=-1) == 0).tolist():
+            values[place] = FAULTS[self._chance.integers(len(FAULTS))](values[place] or b"")
+        keys = [sound.keys[row] for row in rows]
+        timestamps = None if sound.timestamps is None else sound.timestamps[rows]
+        return Outgoing(sound.topic, values, keys, timestamps=timestamps)
