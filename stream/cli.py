@@ -6,7 +6,13 @@ import sys
 
 import typer
 
+from stream.commands import topics
+from stream.commands.demo import demo
+from stream.commands.doctor import doctor
+from stream.commands.replay import replay
 from stream.commands.run import run
+from stream.commands.simulate import simulate
+from stream.commands.watch import watch
 from stream.errors import VitalstreamError
 
 app = typer.Typer(
@@ -18,7 +24,9 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 other failure, 2 settings or usage, 3 Kafka, 4 model, 5 recorded data, "
     "6 state, 130 interrupted.",
 )
-app.command()(run)
+for command in (demo, run, simulate, replay, watch, doctor):
+    app.command()(command)
+app.add_typer(topics.app, name="topics")
 
 
 def main() -> None:

@@ -1,0 +1,94 @@
+"""`vitalstream doctor`: what stands in the way of a worker, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator
+from contextlib import closing
+from importlib.metadata import version
+from typing import NamedTuple
+
+import typer
+
+from stream.assembly import choose_device, load_model, make_source
+from stream.commands.options import ALL, Json, takes_settings
+from stream.commands.topics import wanted
+from stream.errors import BrokerError, VitalstreamError
+from stream.settings import Settings
+from stream.topics import Admin
+
+LIBRARIES = ("torch", "confluent-kafka", "kafka-python", "numpy", "pydantic", "prometheus-client")
+
+
+class Finding(NamedTuple):
+    """wrong: None where all is well, else what is wrong and what to do."""
+
+    subject: str
+    detail: str
+    error: VitalstreamError | None = None
+
+
+@takes_settings(*ALL)
+def doctor(settings: Settings, as_json: Json = False) -> None:
+    """Check versions, device, model, brokers and topics: a line each, ok or what to do. Ends with the exit
+    code of the first thing that is wrong."""
+    findings = []
+    for finding in examine(settings):
+        findings.append(finding)
+        if not as_json:
+            mark = (
+                typer.style("ok   ", fg="green") if finding.error is None else typer.style("WRONG", fg="red")
+            )
+            typer.echo(f"{mark}  {finding.subject:<9} {finding.error or finding.detail}")
+    if as_json:
+        rows = [
+            {"check": f.subject, "ok": f.error is None, "detail": str(f.error or f.detail)} for f in findings
+        ]
+        typer.echo(json.dumps(rows))
+    for finding in findings:
+        if finding.error is not None:
+            raise typer.Exit(finding.error.exit_code)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Every check in turn; one that fails does not stop those that do not need it."""
+    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    yield Finding(
+        "versions", f"vitalstream {version('vitalstream')}, Python {platform.python_version()}, {libraries}"
+    )
+    try:
+        yield Finding("device", str(choose_device(settings.device)))
+    except VitalstreamError as error:
+        yield Finding("device", "", error)
+    try:
+        model = load_model(settings)
+        yield Finding("model", f"{model.name}, target {model.target}, {model.hash[:16]}")
+    except VitalstreamError as error:
+        yield Finding("model", "", error)
+    yield from _examine_kafka(settings)
+
+
+def _examine_kafka(settings: Settings) -> Iterator[Finding]:
+    try:
+        with closing(Admin(settings.connection())) as admin:
+            yield Finding("broker", f"{settings.bootstrap_servers} answers")
+            partitions = admin.partitions(settings.observations_topic)
+            complaints = admin.check(wanted(settings, partitions))
+        if complaints:
+            yield Finding("topics", "", BrokerError("; ".join(complaints)))
+        else:
+            yield Finding("topics", f"as they should be, {partitions} partitions each")
+        with closing(make_source(settings, settings.application_id)) as source:
+            source.assign(settings.observations_topic, dict.fromkeys(range(partitions), -2))
+            kept = source.beginning_offsets(range(partitions))
+            behind = [p for p, offset in source.committed(range(partitions)).items() if offset < kept[p]]
+        if behind:
+            yield Finding("offsets", "", BrokerError(
+                f"partitions {behind}: committed offsets are no longer retained; the events between are lost: "
+                "lengthen retention.ms, then start the worker, which goes on at the earliest retained event"
+            ))  # fmt: skip
+        else:
+            yield Finding("offsets", f"group {settings.application_id}: nothing committed is lost")
+    except BrokerError as error:
+        yield Finding("broker", "", error)
