@@ -1,0 +1,113 @@
+"""A broker of one's own for a benchmark, what processes cost, and how far topics have come."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTITIONS = 4
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Usage:
+    cpu_seconds: float
+    peak_rss_bytes: int
+
+
+def usage(pid: int) -> Usage:
+    """CPU time so far of a process with all its threads and of children that it has waited for."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    cpu = sum(map(int, fields[11:15])) / TICKS
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    peak = next(line.split()[1] for line in status if line.startswith("VmHWM"))
+    return Usage(cpu, int(peak) * 1024)
+
+
+class Broker:
+    def __init__(self, bootstrap: str, pid: int) -> None:
+        self.bootstrap, self.pid = bootstrap, pid
+        self._admin = AdminClient({"bootstrap.servers": bootstrap})
+
+    def create(self, *topics: str, append_time: bool = False) -> None:
+        """`append_time`: the broker stamps each record with the moment at which it was appended."""
+        config = {"message.timestamp.type": "LogAppendTime" if append_time else "CreateTime"}
+        new = [NewTopic(topic, PARTITIONS, 1, config=config) for topic in topics]
+        for done in self._admin.create_topics(new).values():
+            done.result(30)
+
+    def delete(self, *topics: str) -> None:
+        for done in self._admin.delete_topics(list(topics)).values():
+            done.result(30)
+
+    def watch(self, topic: str) -> Counter:
+        return Counter(self.bootstrap, topic)
+
+
+class Counter:
+    """Counts the records that were ever appended to a topic."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench-counter"})
+        while len(self._consumer.list_topics(topic, 30).topics[topic].partitions) < PARTITIONS:
+            time.sleep(0.05)  # the broker has promised the topic and does not know of it yet
+
+    def __call__(self) -> int:
+        while True:
+            try:
+                return self._count()
+            except KafkaException as error:
+                if not error.args[0].retriable():
+                    raise
+
+    def _count(self) -> int:
+        return sum(self._consumer.get_watermark_offsets(part, timeout=30)[1] for part in self._partitions)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def free_port() -> int:
+    """The first of two neighbouring free ports (broker and controller)."""
+    while True:
+        with socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", 0))
+            port = int(one.getsockname()[1])
+            try:
+                two.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+@contextmanager
+def local_broker() -> Iterator[Broker]:
+    """Apache Kafka by `deploy/kafka/local`, with its data in a folder that is deleted afterwards."""
+    folder = Path(tempfile.mkdtemp(prefix="vitalstream-bench-"))
+    tool = [sys.executable, str(ROOT / "deploy" / "kafka" / "local")]
+    port = str(free_port())
+    try:
+        started = subprocess.run(
+            [*tool, "start", "--data", str(folder), "--port", port],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        yield Broker(started.stdout.split()[-1], int((folder / "node-1" / "pid").read_text()))
+    finally:
+        subprocess.run([*tool, "wipe", "--data", str(folder)], check=False)
+        shutil.rmtree(folder, ignore_errors=True)

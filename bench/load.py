@@ -1,0 +1,123 @@
+"""Load on the input topic, all at once before a run or at a fixed rate beside it; and latencies after it.
+
+python -m bench.load BOOTSTRAP TOPIC EVENTS_PER_SECOND SECONDS PATIENTS
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from bench.broker import PARTITIONS
+from bench.messages import START_MS, observations
+
+TICK_S = 0.001
+POOL = 200_000  # events prepared before the clock starts; then the same again
+OBSERVED_AT = re.compile(rb'"observed_at": ?(\d+)')
+
+
+def producer(bootstrap: str, linger_ms: int) -> Producer:
+    return Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "linger.ms": linger_ms,
+            "compression.type": "lz4",
+            "partitioner": "murmur2_random",
+            "queue.buffering.max.messages": 2_000_000,
+        }
+    )
+
+
+def preload(bootstrap: str, topic: str, events: int, patients: int) -> None:
+    """Write all events and return when the broker has acknowledged them."""
+    out = producer(bootstrap, 20)
+    for key, value in observations(events, patients):
+        while True:
+            try:
+                out.produce(topic, value, key)
+                break
+            except BufferError:
+                out.poll(0.1)
+    if out.flush(120):
+        raise RuntimeError("the broker did not take the events")
+
+
+def send_at_rate(bootstrap: str, topic: str, rate: float, seconds: float, patients: int) -> dict[str, float]:
+    """Open loop: each millisecond's events are sent when they are due, whatever became of those before.
+
+    `observed_at` is the moment at which an event was due, so a sender that falls behind makes the latency
+    look worse and never better. Returns the events sent, the first `observed_at` and the longest delay of
+    the sender in ms.
+    """
+    pool = list(_without_time(observations(min(int(rate * seconds), POOL), patients)))
+    out = producer(bootstrap, 1)
+    begin, sent, late = time.time() + 0.1, 0, 0.0
+    for tick in range(int(seconds / TICK_S)):
+        due = begin + tick * TICK_S
+        if (early := due - time.time()) > 0:
+            time.sleep(early)
+        late = max(late, time.time() - due)
+        moment = b"%d" % round(due * 1000)
+        until = int((tick + 1) * TICK_S * rate)
+        for number in range(sent, until):
+            key, before, after = pool[number % len(pool)]
+            out.produce(topic, before + moment + after, key)
+        sent = until
+        out.poll(0)
+    if out.flush(60):
+        raise RuntimeError("the broker did not take the events")
+    return {"events": sent, "begin_ms": round(begin * 1000), "late_ms": late * 1000}
+
+
+def _without_time(pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes, bytes]]:
+    for number, (key, value) in enumerate(pairs):
+        before, _, after = value.partition(b"%d" % (START_MS + number))
+        yield key, before, after
+
+
+@dataclass(frozen=True)
+class Latency:
+    events: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+def latencies(bootstrap: str, topic: str, events: int, from_ms: float) -> Latency:
+    """Of the records of an output topic with broker-side timestamps: append time − `observed_at`.
+
+    Both are in whole milliseconds of the same clock. Events due before `from_ms` are left out.
+    """
+    reader = Consumer(
+        {"bootstrap.servers": bootstrap, "group.id": "bench-reader", "enable.auto.commit": False}
+    )
+    reader.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
+    observed: list[int] = []
+    appended: list[int] = []
+    while len(observed) < events:
+        batch = reader.consume(10_000, 30)
+        if not batch:
+            raise RuntimeError(f"{events - len(observed)} records are missing in {topic}")
+        observed += [int(OBSERVED_AT.search(message.value())[1]) for message in batch]
+        appended += [message.timestamp()[1] for message in batch]
+    reader.close()
+    due = np.array(observed)
+    waited = (np.array(appended) - due)[due >= from_ms]
+    p50, p99 = np.percentile(waited, [50, 99])
+    return Latency(len(waited), float(p50), float(p99), float(waited.max()))
+
+
+def main() -> None:
+    bootstrap, topic, rate, seconds, patients = sys.argv[1:]
+    print(json.dumps(send_at_rate(bootstrap, topic, float(rate), float(seconds), int(patients))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+"""The running pipeline on a real broker beside it: events/s, CPU, memory and latency, each way in turn.
+
+echo: librdkafka alone, same bytes out. vitalstream with each client, as a process of its own. per-event: a
+plain loop with json.loads and GRUCell on one event at a time. All read the same topic with four partitions.
+
+Throughput: the input is written beforehand; the score topic's end is polled while the process runs. Counted
+from one second after the first output (so without start, imports and the first growth of the state) until
+all is out or `--seconds` have passed. CPU: user and system time of the process in that time. Memory: its
+peak, start included. Latency: a producer in a process of its own sends at half of the way's own median rate;
+the time from when an event was due to be sent until the broker appended its score (`LogAppendTime`), read
+after the run, so that no reader disturbs it.
+
+    python -m bench.pipeline [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.broker import ROOT, Broker, Usage, local_broker, usage
+from bench.load import Latency, latencies, preload
+from bench.measure import markdown, write
+
+WAYS = ("echo", "vitalstream librdkafka", "vitalstream kafka-python", "per-event")
+WARM_UP_S = 1.0
+WARM_UP_EVENTS = 1000
+PATIENCE_S = 90.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    events: int
+    patients: tuple[int, ...]
+    rounds: int
+    seconds: float
+    latency_seconds: float
+
+
+FULL = Plan(2_000_000, (50_000, 500), 3, 15.0, 15.0)
+QUICK = Plan(600_000, (50_000,), 1, 5.0, 5.0)
+
+
+@dataclass(frozen=True)
+class Throughput:
+    events_per_second: float
+    cpu_s_per_million: float
+    broker_cpu_s_per_million: float
+    peak_rss_mb: float
+
+
+class Run:
+    """One process on `topic`, with output topics of its own. The process is terminated on exit."""
+
+    def __init__(self, way: str, broker: Broker, topic: str, name: str) -> None:
+        self.way, self.broker = way, broker
+        self.scores = f"{name}-scores"
+        self._dead_letters = f"{name}-dead-letters"
+        self._topics = (self.scores, self._dead_letters, f"{name}-alerts", f"{name}-patient-state-changelog")
+        broker.create(self.scores, append_time=True)
+        broker.create(*self._topics[1:])
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("VITALSTREAM_")}
+        settings: dict[str, str] = {}
+        if way.startswith("vitalstream"):
+            client = way.split()[1]
+            settings = {
+                "BOOTSTRAP_SERVERS": broker.bootstrap,
+                "APPLICATION_ID": name,
+                "CLIENT": client,
+                "OBSERVATIONS_TOPIC": topic,
+                "SCORES_TOPIC": self.scores,
+                "ALERTS_TOPIC": f"{name}-alerts",
+                "DEAD_LETTERS_TOPIC": self._dead_letters,
+                "METRICS_PORT": "0",
+                "LOG_LEVEL": "WARNING",
+                "DEVICE": "cpu",
+            }
+            arguments = [str(Path(sys.executable).with_name("vitalstream")), "run"]
+        else:
+            module = [sys.executable, "-m", "bench.contenders", way]
+            arguments = [*module, broker.bootstrap, topic, self.scores, name]
+        environment |= {f"VITALSTREAM_{key}": value for key, value in settings.items()}
+        self.process = subprocess.Popen(arguments, cwd=ROOT, env=environment)
+        self.count = broker.watch(self.scores)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.count.close()
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.broker.delete(*self._topics)
+
+    def scored(self) -> int:
+        """Scores so far. Raises where the process has ended or an event was refused."""
+        if self.process.poll() is not None:
+            raise RuntimeError(f"{self.way} ended with status {self.process.returncode}")
+        return self.count()
+
+    def wait_for(self, scores: int) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while (scored := self.scored()) < scores:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.way}: {scored} of {scores} scores after {PATIENCE_S:g} s")
+            time.sleep(0.05)
+
+    def sample(self) -> Sample:
+        now, scores = time.monotonic(), self.scored()
+        return Sample(now, scores, usage(self.process.pid), usage(self.broker.pid))
+
+
+@dataclass(frozen=True)
+class Sample:
+    at: float
+    scores: int
+    process: Usage
+    broker: Usage
+
+
+def throughput(run: Run, events: int, seconds: float) -> Throughput:
+    run.wait_for(1)
+    time.sleep(WARM_UP_S)
+    begin = end = run.sample()
+    while end.scores < events and end.at - begin.at < seconds:
+        time.sleep(0.05)
+        end = run.sample()
+    done = end.scores - begin.scores
+    if done < events / 10 and end.scores == events:
+        raise RuntimeError("too few events: all but a tenth went by while it warmed up")
+    return Throughput(
+        done / (end.at - begin.at),
+        (end.process.cpu_seconds - begin.process.cpu_seconds) / done * 1e6,
+        (end.broker.cpu_seconds - begin.broker.cpu_seconds) / done * 1e6,
+        end.process.peak_rss_bytes / 2**20,
+    )
+
+
+def latency(way: str, broker: Broker, name: str, rate: float, patients: int, seconds: float) -> Latency:
+    topic = f"{name}-observations"
+    broker.create(topic)
+    preload(broker.bootstrap, topic, WARM_UP_EVENTS, patients)
+    with Run(way, broker, topic, name) as run:
+        run.wait_for(WARM_UP_EVENTS)
+        numbers = [f"{rate:.0f}", f"{seconds:g}", str(patients)]
+        arguments = [sys.executable, "-m", "bench.load", broker.bootstrap, topic, *numbers]
+        told = json.loads(subprocess.check_output(arguments, cwd=ROOT))
+        events = WARM_UP_EVENTS + told["events"]
+        run.wait_for(events)
+        measured = latencies(broker.bootstrap, run.scores, events, told["begin_ms"] + seconds * 200)
+    broker.delete(topic)
+    print(f"  {way}: {rate:.0f}/s, sender late by {told['late_ms']:.0f} ms at most, {measured}", flush=True)
+    return measured
+
+
+def measure(plan: Plan, ways: Sequence[str], patients: int, broker: Broker) -> list[dict[str, Any]]:
+    """Every way in turn, `rounds` times; then each way's latency at half of its own median rate."""
+    topic = f"observations-of-{patients}"
+    broker.create(topic)
+    preload(broker.bootstrap, topic, plan.events, patients)
+    runs: dict[str, list[Throughput]] = {way: [] for way in ways}
+    for number in range(plan.rounds):
+        for place, way in enumerate(ways):
+            with Run(way, broker, topic, f"bench-{patients}-{number}-{place}") as run:
+                runs[way].append(throughput(run, plan.events, plan.seconds))
+            print(f"  {way}: {runs[way][-1]}", flush=True)
+    broker.delete(topic)
+    rates = {way: statistics.median(run.events_per_second for run in runs[way]) for way in ways}
+    found = []
+    for place, way in enumerate(ways):
+        name, seconds = f"late-{patients}-{place}", plan.latency_seconds
+        waited = latency(way, broker, name, rates[way] / 2, patients, seconds)
+        medians = {
+            field: statistics.median(getattr(run, field) for run in runs[way])
+            for field in Throughput.__dataclass_fields__
+        }
+        found.append(
+            {"way": way, "patients": patients, **medians, "latency_at_half_load": asdict(waited)}
+            | {"rounds": [asdict(run) for run in runs[way]]}
+        )
+    return found
+
+
+def ratios(results: list[dict[str, Any]]) -> dict[str, float]:
+    """Median over the rounds of vitalstream's rate (librdkafka) over those beside it in the same round."""
+    rates = {
+        (result["patients"], result["way"]): [run["events_per_second"] for run in result["rounds"]]
+        for result in results
+    }
+    return {
+        f"{WAYS[1]} / {other}, {patients} patients": statistics.median(
+            ours / theirs for ours, theirs in zip(rates[patients, WAYS[1]], of_other, strict=True)
+        )
+        for (patients, other), of_other in rates.items()
+        if other != WAYS[1] and (patients, WAYS[1]) in rates
+    }
+
+
+def table(results: list[dict[str, Any]]) -> str:
+    rows = [
+        (
+            result["patients"],
+            result["way"],
+            f"{result['events_per_second']:,.0f}",
+            f"{result['cpu_s_per_million']:.1f}",
+            f"{result['broker_cpu_s_per_million']:.1f}",
+            f"{result['peak_rss_mb']:.0f}",
+            f"{result['latency_at_half_load']['p50_ms']:.0f}",
+            f"{result['latency_at_half_load']['p99_ms']:.0f}",
+        )
+        for result in results
+    ]
+    head = ("patients", "way", "events/s", "CPU s a million events", "broker's", "peak RSS, MiB")
+    return markdown((*head, "p50 at half load, ms", "p99"), rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="bench.pipeline"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="about two minutes, one round: to see that it works"
+    )
+    parser.add_argument("--only", action="append", choices=WAYS, help="this way (may be repeated)")
+    args = parser.parse_args()
+    plan = QUICK if args.quick else FULL
+    results: list[dict[str, Any]] = []
+    with local_broker() as broker:
+        for patients in plan.patients:
+            print(f"{patients} patients", flush=True)
+            results += measure(plan, args.only or WAYS, patients, broker)
+    text = f"{__doc__.split('    python')[0].split(chr(10), 2)[2]}{table(results)}\n"
+    compared = ratios(results)
+    text += "".join(f"- {name}: {ratio:.2f}\n" for name, ratio in compared.items())
+    figures = {"plan": asdict(plan), "ratios": compared, "results": results}
+    name = "pipeline-quick" if args.quick or args.only else "pipeline"
+    write(name, "The running pipeline on a real broker", text, figures)
+
+
+if __name__ == "__main__":
+    main()
