@@ -2,21 +2,30 @@ PYTHON ?= python3
 BIN := .venv/bin
 TORCH_BACKEND ?=
 STAMP := .venv/.installed-$(or $(TORCH_BACKEND),default)
+FOR ?= 60
 
-.PHONY: setup check test
+.PHONY: setup demo check test bench
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml requirements.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) \
 		--constraint requirements.txt --editable '.[dev]'
 	touch $@
+
+demo: setup
+	$(BIN)/vitalstream demo --for $(FOR)
 
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 test: setup
+	tests/system-tools
 	$(BIN)/pytest
+
+bench: setup
+	$(BIN)/python -m bench.pipeline

@@ -19,8 +19,8 @@ app = typer.Typer(
     name="vitalstream",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Watches patients as their data arrives: Kafka in, a rolling GRU state per patient, risk scores out. "
-    "Research and engineering use; not a medical device.",
+    help="Watches patients as their data arrives: Kafka in, a rolling GRU state per patient, risk scores "
+    "out. Research and engineering use; not a medical device.",
     epilog="Exit codes: 0 done, 1 other failure, 2 settings or usage, 3 Kafka, 4 model, 5 recorded data, "
     "6 state, 130 interrupted.",
 )

@@ -19,6 +19,10 @@ from stream.settings import Settings
 from stream.topics import Admin
 
 LIBRARIES = ("torch", "confluent-kafka", "kafka-python", "numpy", "pydantic", "prometheus-client")
+GAP = (
+    "committed offsets are no longer retained, and the events between are lost: lengthen retention.ms, "
+    "then start the worker, which goes on at the earliest retained event"
+)
 
 
 class Finding(NamedTuple):
@@ -84,10 +88,7 @@ def _examine_kafka(settings: Settings) -> Iterator[Finding]:
             kept = source.beginning_offsets(range(partitions))
             behind = [p for p, offset in source.committed(range(partitions)).items() if offset < kept[p]]
         if behind:
-            yield Finding("offsets", "", BrokerError(
-                f"partitions {behind}: committed offsets are no longer retained; the events between are lost: "
-                "lengthen retention.ms, then start the worker, which goes on at the earliest retained event"
-            ))  # fmt: skip
+            yield Finding("offsets", "", BrokerError(f"partitions {behind}: {GAP}"))
         else:
             yield Finding("offsets", f"group {settings.application_id}: nothing committed is lost")
     except BrokerError as error:
