@@ -35,7 +35,10 @@ from stream.web.health import HealthServer
 
 log = logging.getLogger(__name__)
 
-SOURCES: dict[str, Callable[..., Source]] = {"librdkafka": LibrdkafkaSource, "kafka-python": KafkaPythonSource}
+SOURCES: dict[str, Callable[..., Source]] = {
+    "librdkafka": LibrdkafkaSource,
+    "kafka-python": KafkaPythonSource,
+}
 SINKS: dict[str, Callable[..., Sink]] = {"librdkafka": LibrdkafkaSink, "kafka-python": KafkaPythonSink}
 
 
