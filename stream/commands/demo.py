@@ -18,7 +18,7 @@ from stream.ingest.simulator import Ward
 from stream.settings import Settings
 
 HISTORY_HOURS = 6.0
-FAULTY_SHARE = 0.005
+FAULTY_SHARE = 0.01
 STALE_AFTER_HOURS = 2.0
 
 
@@ -67,8 +67,8 @@ def plot(watched_hours: float) -> Plot:
     silent_since = HISTORY_HOURS - STALE_AFTER_HOURS
     return Plot(
         deteriorating=0.2,
-        onset=(HISTORY_HOURS - 0.5 * hours, HISTORY_HOURS + 0.6 * hours),
-        course=(0.5 * hours, hours),
+        onset=(HISTORY_HOURS - 2.0, HISTORY_HOURS + 0.5 * hours),
+        course=(0.6 * hours, 2.0 * hours),
         silent=0.08,
         silence=(silent_since, silent_since + 0.8 * hours),
     )

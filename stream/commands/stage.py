@@ -23,6 +23,9 @@ from stream.settings import Settings, load
 from stream.web.board import Board
 from stream.web.terminal import Status
 
+PROMPT = {"fetch.wait.max.ms": "5", "log_level": "3"}
+"""The embedded broker answers a fetch that found nothing only when this wait has passed, whatever came
+meanwhile. A producer would log that the wait is none of its settings."""
 REFRESH_S = 0.3
 SETTLE_S = 5.0
 JOIN_TIMEOUT_S = 30.0
@@ -112,7 +115,8 @@ def opened(settings: Settings, console: Console, stop: threading.Event) -> Itera
 def _local(settings: Settings, bootstrap_servers: str) -> Settings:
     """Nothing of the user's cluster: only what concerns the model."""
     kept = {"model": settings.model, "device": settings.device, "threads": settings.threads}
-    return load({**kept, "bootstrap_servers": bootstrap_servers, "metrics_port": 0}, environment={})
+    own = {"bootstrap_servers": bootstrap_servers, "client_overrides": PROMPT, "metrics_port": 0}
+    return load(kept | own, environment={})
 
 
 def _work(settings: Settings, stack: ExitStack) -> Background:

@@ -37,9 +37,10 @@ class Faulty:
         sound = self._timeline.tick(until_ms, limit)
         copies = 1 + (self._chance.random(len(sound)) < self._share)
         rows = np.repeat(np.arange(len(sound)), copies)
-        values = [sound.values[row] for row in rows]
+        numbers: list[int] = rows.tolist()
+        values = [sound.values[row] for row in numbers]
         for place in np.flatnonzero(np.diff(rows, prepend=-1) == 0).tolist():
             values[place] = FAULTS[self._chance.integers(len(FAULTS))](values[place] or b"")
-        keys = [sound.keys[row] for row in rows]
+        keys = [sound.keys[row] for row in numbers]
         timestamps = None if sound.timestamps is None else sound.timestamps[rows]
         return Outgoing(sound.topic, values, keys, timestamps=timestamps)

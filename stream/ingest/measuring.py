@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stream.ingest.encoding import TIME, Spelling, lines, spell_times
 from stream.ingest.patients import Patients
-from stream.ingest.physiology import TRAITS, Panel, effects
+from stream.ingest.physiology import TRAITS, Panel, burden, effects
 
 HOUR_MS = 3_600_000
 PEAK_HOUR = 16.0
@@ -34,6 +34,7 @@ class _Measured:
         mean = np.array([trait.mean for trait in traits], np.float32)
         shape = (len(patients.courses), len(traits))
         self._usual: NDArray[np.float32] = mean + spread * usual.standard_normal(shape, np.float32)
+        self._usual += patients.burden[:, None] * burden(panel.names)
         self._pressures = [panel.names.index(name) for name in panel.names if name.endswith(("ABP", "MAP"))]
 
     def _values(

@@ -34,7 +34,9 @@ class Patients:
     """Columns of `count` patients, drawn from `chance`.
 
     courses: int8 [N] of `Course`. arterial: bool [N]. statics: members of the admission's `static`.
-    silenced: the sensor that falls silent, None where none does; `silent_from`: float64 [N], hours.
+    burden: float32 [N], how ill each is without deteriorating, 0 little to 1 heavily. acrophase: float64 [N],
+    hours by which the day of each is shifted.
+    silent_sensor: int64 [N], index into `SILENCEABLE`. silent_from: float64 [N], hours, infinite where never.
     """
 
     SILENCEABLE = ("RespRate", "SaO2")
@@ -43,6 +45,7 @@ class Patients:
         ill = chance.random(count) < plot.deteriorating
         self.courses = np.where(ill, chance.integers(1, len(Course), count), 0).astype(np.int8)
         self.arterial = chance.random(count) < plot.arterial
+        self.burden = np.minimum(chance.exponential(0.35, count), 1.3).astype(np.float32)
         self.acrophase = chance.normal(0.0, 1.5, count)
         self._onset = np.where(ill, chance.uniform(*plot.onset, count), np.inf)
         self._course = chance.uniform(*plot.course, count)

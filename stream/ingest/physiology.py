@@ -81,6 +81,13 @@ TRAITS: Mapping[str, Trait] = {
     "Platelets": Trait(215, 55, 8, 0),
 }
 
+BURDEN: Mapping[str, float] = {
+    "HR": 7, "RespRate": 2, "SaO2": -0.8, "SysABP": -6, "DiasABP": -3, "GCS": -5, "FiO2": 0.15, "Urine": -38,
+    "PaO2": -12, "Lactate": 0.8, "Glucose": 15, "BUN": 26, "Creatinine": 0.9, "HCO3": -2, "HCT": -3, "WBC": 2,
+    "Platelets": -50,
+}  # fmt: skip
+"""What a patient with a heavy burden of illness, though not deteriorating, has more or less of than usual."""
+
 MONITOR = Panel(("HR", "RespRate", "SaO2", "SysABP", "DiasABP", "MAP"), every=0, gap=0.03)
 CUFF = Panel(("NISysABP", "NIDiasABP", "NIMAP"), every=900, gap=0.02)
 CHARTED: tuple[Panel, ...] = (
@@ -126,6 +133,11 @@ _LATE: Mapping[Course, Mapping[str, float]] = {
 }  # fmt: skip
 
 
+def burden(names: tuple[str, ...]) -> NDArray[np.float32]:
+    """`BURDEN` of the variables, float32 [len(names)]."""
+    return np.array(_row(BURDEN, names), np.float32)
+
+
 def effects(names: tuple[str, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What the courses add to the variables at full severity: early signs and late ones, each
     float32 [courses, len(names)], in the variables' units."""
@@ -133,7 +145,8 @@ def effects(names: tuple[str, ...]) -> tuple[NDArray[np.float32], NDArray[np.flo
 
 
 def _table(changes: Mapping[Course, Mapping[str, float]], names: tuple[str, ...]) -> NDArray[np.float32]:
-    rows = [
-        [changes.get(course, {}).get(_PRESSURES.get(name, name), 0.0) for name in names] for course in Course
-    ]
-    return np.array(rows, np.float32)
+    return np.array([_row(changes.get(course, {}), names) for course in Course], np.float32)
+
+
+def _row(changes: Mapping[str, float], names: tuple[str, ...]) -> list[float]:
+    return [changes.get(_PRESSURES.get(name, name), 0.0) for name in names]

@@ -19,6 +19,7 @@ SHOWN = {variable: sign.name for sign in VITAL_SIGNS for variable in sign.variab
 """Variable → the sign under which the board shows it."""
 
 BUCKETS = 12
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 
 
 class _Model(msgspec.Struct):
@@ -138,7 +139,7 @@ class Board:
             try:
                 score = _read_score(records.values[row] or b"")
                 bed = self._bed((records.keys[row] or b"").decode())
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except UNREADABLE:
                 continue
             bed.trend.add(score.observed_at, score.risk)
             bed.risk, bed.news2, bed.complete = score.risk, score.news2.score, score.news2.complete
@@ -152,9 +153,10 @@ class Board:
         for value, key in zip(records.values, records.keys, strict=True):
             try:
                 event = _read_event(value or b"")
-            except msgspec.MsgspecError:
+                own = event.patient_id.encode() == key
+            except UNREADABLE:
                 continue
-            if event.patient_id.encode() != key:
+            if not own:
                 continue
             if event.type == "discharge":
                 self._beds.pop(event.patient_id, None)
