@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from hypothesis import settings
 
+from model.datasets.stays import Stays
 from model.features import Normalisation
 from model.risk_model import RiskModel, Shape
 from model.variables import NAMES, STATICS, VARIABLES
@@ -62,3 +63,19 @@ def stepped(made: RiskModel, given: torch.Tensor, known: torch.Tensor, gaps: tor
             state, risk = made.step(state, given[:, t], gaps[:, t])
             risks.append(risk)
     return torch.stack(risks, dim=1)
+
+
+def stays(patients: int = 40, seed: int = 0, measured: float = 0.2) -> Stays:
+    """Recorded stays of 0 to 12 observations; the first patient has none."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, 13, patients)
+    lengths[0] = 0
+    starts = np.concatenate(([0], np.cumsum(lengths)))
+    minutes = [np.sort(rng.choice(2880, length, replace=False)) for length in lengths]
+    return Stays(
+        record_ids=np.arange(1000, 1000 + patients, dtype=np.int32),
+        statics=statics(rng, patients).numpy(),
+        starts=starts,
+        minutes=np.concatenate(minutes).astype(np.int32),
+        values=values(rng, int(starts[-1]), measured=measured).numpy(),
+    )
