@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -23,7 +24,7 @@ class Settings(BaseSettings):
     """Each is `VITALSTREAM_<NAME>` in the environment, `<name>` in the file and `--<name>` as a flag."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True
+        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False
     )
 
     bootstrap_servers: str = Field("localhost:9092", description="host:port list of the Kafka cluster.")
@@ -34,7 +35,7 @@ class Settings(BaseSettings):
     )
     instance_id: str | None = Field(None, description="Stable name of this worker (static membership).")
     client: Literal["librdkafka", "kafka-python"] = Field("librdkafka", description="Kafka client library.")
-    client_overrides: dict[str, str] = Field(
+    client_overrides: dict[str, SecretStr] = Field(
         {}, description="Further properties, in the client's own spelling."
     )
 
@@ -101,8 +102,15 @@ class Settings(BaseSettings):
             raise ValueError("initial_resident_patients is larger than max_resident_patients")
         if self.security_protocol.startswith("SASL") and not (self.sasl_mechanism and self.sasl_username):
             raise ValueError("security_protocol wants SASL, but sasl_mechanism or sasl_username is not set")
-        if self.sasl_mechanism and not self.security_protocol.startswith("SASL"):
-            raise ValueError("sasl_mechanism is set, but security_protocol does not use SASL")
+        topics = [name for name in type(self).model_fields if name.endswith("_topic")]
+        for one, other in combinations(topics, 2):
+            if getattr(self, one) == getattr(self, other):
+                raise ValueError(f"{one} and {other} are the same topic")
+        for layer in ("sasl", "ssl"):
+            stated = [name for name in type(self).model_fields if name.startswith(f"{layer}_")]
+            for name in stated:
+                if getattr(self, name) and layer.upper() not in self.security_protocol.split("_"):
+                    raise ValueError(f"{name} is set, but security_protocol does not use {layer.upper()}")
         return self
 
     @property
@@ -122,7 +130,7 @@ class Settings(BaseSettings):
             ssl_certificate_location=_text(self.ssl_certificate_location),
             ssl_key_location=_text(self.ssl_key_location),
             ssl_key_password=_plain(self.ssl_key_password),
-            overrides=self.client_overrides,
+            overrides={name: value.get_secret_value() for name, value in self.client_overrides.items()},
         )
 
 
