@@ -28,6 +28,7 @@ PROMPT = {"fetch.wait.max.ms": "5", "log_level": "3"}
 meanwhile. A producer would log that the wait is none of its settings."""
 REFRESH_S = 0.3
 SETTLE_S = 5.0
+STOPPED_S = 1.0
 JOIN_TIMEOUT_S = 30.0
 
 
@@ -50,24 +51,26 @@ class Stage:
     def play(self, title: str, timeline: Timeline, start_ms: int, until_ms: int, speed: float | None) -> None:
         """Send what happens from `start_ms` until `until_ms`, at `speed` times the clock (None: at once), and
         show the board until every event has come back, or for five seconds nothing more has."""
-        pace = Pace(start_ms, speed) if speed else None
-        send = partial(deliver, timeline, self._sink, self._stop, self.tally.sending, pace, until_ms)
+        act = Act(title, start_ms, until_ms, speed, self.tally)
+        send = partial(deliver, timeline, self._sink, self._stop, self.tally.sending, act.pace, until_ms)
         producer = Background("producer", send)
-        begun, before = time.monotonic(), self.tally.events
-        while producer.running:
-            self._take()
-            rate = (self.tally.events - before) / (time.monotonic() - begun)
-            done = (pace.now_ms() - start_ms) / max(1, until_ms - start_ms) if pace else None
-            left = f"{(until_ms - pace.now_ms()) / 1000 / (speed or 1):.0f} s left" if pace else ""
-            self._screen.show(self._board, Status(title, self._figures(rate), done, left))
-            producer.join(REFRESH_S)
+        try:
+            while producer.running:
+                self._take()
+                self._screen.show(self._board, act.status())
+                producer.join(REFRESH_S)
+        except BaseException:
+            self._stop.set()
+            producer.join(JOIN_TIMEOUT_S)
+            raise
         self._settle()
-        self._screen.show(self._board, Status(title, self._figures(rate)))
+        self._screen.show(self._board, act.status())
 
     def _settle(self) -> None:
+        patience = STOPPED_S if self._stop.is_set() else SETTLE_S
         missing, since = self.tally.open, time.monotonic()
-        while self.tally.open and not self._stop.is_set() and time.monotonic() - since < SETTLE_S:
-            self._stop.wait(REFRESH_S / 10)
+        while self.tally.open and time.monotonic() - since < patience:
+            time.sleep(REFRESH_S / 10)
             self._take()
             if self.tally.open != missing:
                 missing, since = self.tally.open, time.monotonic()
@@ -83,14 +86,29 @@ class Stage:
         for _, records in self._letters.drain():
             self.tally.refused(records)
 
-    def _figures(self, rate: float) -> list[tuple[str, str]]:
-        tally = self.tally
+
+class Act:
+    """One part of the demo, and how far it is."""
+
+    def __init__(self, title: str, start_ms: int, until_ms: int, speed: float | None, tally: Tally) -> None:
+        self.pace = Pace(start_ms, speed) if speed else None
+        self._title, self._start_ms, self._until_ms, self._speed = title, start_ms, until_ms, speed
+        self._tally, self._begun, self._before = tally, time.monotonic(), tally.events
+
+    def status(self) -> Status:
+        """The figures now; events/s are those of this part."""
+        tally = self._tally
+        rate = (tally.events - self._before) / max(1e-9, time.monotonic() - self._begun)
         figures = [("events", f"{tally.events:,}"), ("scores", f"{tally.scores:,}")]
         figures += [("dead letters", f"{tally.dead_letters.total():,}"), ("events/s", f"{rate:,.0f}")]
         for name, quantile in (("p50", 0.5), ("p99", 0.99)):
             latency = tally.latency_ms(quantile)
             figures += [] if latency is None else [(name, f"{latency:.0f} ms")]
-        return figures
+        if not self.pace or not self._speed:
+            return Status(self._title, figures)
+        left_ms = max(0, self._until_ms - self.pace.now_ms())
+        progress = 1.0 - left_ms / max(1, self._until_ms - self._start_ms)
+        return Status(self._title, figures, progress, f"{left_ms / 1000 / self._speed:.0f} s left")
 
 
 @contextmanager

@@ -60,9 +60,8 @@ def watch(
 
 
 def _follow(board: Board, scores: Tail, events: Tail, stop: threading.Event, as_json: bool) -> None:
-    console = Console(quiet=as_json)
     told, seen = time.monotonic(), 0
-    with Screen(console) as screen:
+    with Screen(Console(quiet=as_json, force_terminal=False if as_json else None)) as screen:
         while not stop.wait(REFRESH_S):
             seen += _take(board, scores, events)
             screen.show(board, Status("watch", [("scores", f"{seen:,}")]))

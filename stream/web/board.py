@@ -43,6 +43,7 @@ class _Score(msgspec.Struct):
 
     observed_at: int
     risk: float
+    target: str
     model: _Model
     state: _State
     news2: _News2
@@ -125,7 +126,7 @@ class Board:
         self._bucket_ms = bucket_ms
         self._beds: dict[str, Bed] = {}
         self.now_ms = 0
-        self.model = ""
+        self.model = self.target = ""
 
     def __len__(self) -> int:
         return len(self._beds)
@@ -146,7 +147,7 @@ class Board:
             bed.events, bed.warm, bed.late = score.state.events, score.state.warm, score.state.late
             bed.stale = tuple(score.state.stale)
             self._see(bed, score.observed_at)
-            self.model = score.model.name
+            self.model, self.target = score.model.name, score.target
 
     def observe(self, records: Records) -> None:
         """Take PatientEvent records: vital signs onto the board; a discharged patient off it."""
@@ -169,7 +170,7 @@ class Board:
         """All patients, the highest risk first, those without a score last; equals by id."""
         return sorted(
             self._beds.values(),
-            key=lambda bed: (-1.0 if bed.risk is None else -bed.risk, bed.patient_id),
+            key=lambda bed: (1.0 if bed.risk is None else -bed.risk, bed.patient_id),
         )
 
     def _bed(self, patient_id: str) -> Bed:

@@ -18,7 +18,8 @@ Points = Callable[[str, float], int]
 SPARKS = "▁▂▃▄▅▆▇█"
 BAR_CELLS = 8
 NARROW_TREND = 8
-WIDE = 100
+PATIENT_CELLS = 10
+WIDE = 116
 ROWS_AROUND = 9
 """Lines of the picture that are not patients."""
 
@@ -55,7 +56,7 @@ def picture(board: Board, status: Status, points: Points, width: int, height: in
     """The whole view, no more than `height` lines of `width` columns."""
     beds = board.beds()
     shown = beds[: max(1, height - ROWS_AROUND)]
-    parts: list[RenderableType] = [_heading(board, status), table(shown, board.now_ms, points, width)]
+    parts: list[RenderableType] = [_heading(board, status, width), table(shown, board.now_ms, points, width)]
     if len(shown) < len(beds):
         parts.append(Text(f"  … and {len(beds) - len(shown)} patients of lower risk", style="dim"))
     parts.append(_footing(status))
@@ -64,11 +65,12 @@ def picture(board: Board, status: Status, points: Points, width: int, height: in
 
 
 def table(beds: Sequence[Bed], now_ms: int, points: Points, width: int) -> Table:
-    """One row for each bed, in the given order; fewer columns where `width` is below 100."""
+    """One row for each bed, in the given order; fewer columns where `width` is below `WIDE`."""
     wide = width >= WIDE
     grid = Table(box=None, padding=(0, 1 if wide else 0, 0, 1), header_style="bold")
     for title, justify in _columns(wide):
-        grid.add_column(title, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+        least = PATIENT_CELLS if title == "Patient" else None
+        grid.add_column(title, justify=justify, no_wrap=True, min_width=least)  # type: ignore[arg-type]
     grid.add_column("Not measured", no_wrap=True, overflow="ellipsis", ratio=1)
     for bed in beds:
         cells = [*_risk(bed, now_ms, wide), _news2(bed), *_vitals(bed, points, wide)]
@@ -167,14 +169,15 @@ def _stale(bed: Bed) -> Text:
     return Text(" ".join(SHORT.get(sign, sign) for sign in bed.stale), style="magenta")
 
 
-def _heading(board: Board, status: Status) -> RenderableType:
+def _heading(board: Board, status: Status, width: int) -> RenderableType:
     heading = Table.grid(expand=True)
     heading.add_column(no_wrap=True)
     heading.add_column(justify="right", no_wrap=True)
-    model = f"  model {board.model}" if board.model else ""
+    risk = f"  risk: {board.target.replace('_', ' ')}" if board.target else ""
+    model = f"  model: {board.model}" if board.model and width >= WIDE else ""
     heading.add_row(
         Text.assemble((" vitalstream ", "bold reverse"), f" {status.title}"),
-        Text(f"{len(board)} patients{model} ", style="dim"),
+        Text(f"{len(board)} patients{risk}{model} ", style="dim"),
     )
     return Group(heading, Text(""))
 
@@ -193,4 +196,4 @@ def _footing(status: Status) -> RenderableType:
 def _legend(width: int) -> Text:
     text = " + at least   ! alarming by itself   ? too old   ~ few events yet"
     more = "   Research and engineering use; not a medical device"
-    return Text(text + (more if width >= WIDE + 20 else ""), style="dim", no_wrap=True, overflow="ellipsis")
+    return Text(text + (more if width >= WIDE else ""), style="dim", no_wrap=True, overflow="ellipsis")
