@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from model.variables import VITAL_SIGNS
+from stream.contracts import RiskScore
+from stream.publish.scores import ScoreEncoder
+from stream.records import Assessment, Outgoing, Scores
+from tests.events import Event, columns
+
+SIGNS = [sign.name for sign in VITAL_SIGNS]
+HASH = "0123456789abcdef" * 4
+AT, SCORED_AT = 27_000_000 * 60_000, 1_700_000_000_000
+ids = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20) | st.sampled_from(
+    [
+        '"',
+        "\\",
+        "\\u0041",
+        "\x00",
+        "\x1f\x7f",
+        "%d",
+        "{}",
+        "é",
+        "\u2028",
+        "😀",
+        " ",
+        '","patient_id":"b',
+        "</script>",
+    ]
+)
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12) | st.sampled_from(
+    ["%", "%%d", "{name}", '"', "a/b"]
+)
+whole = st.integers(0, 2**53)
+
+
+@st.composite
+def assessed(draw: st.DrawFn) -> tuple[Scores, Assessment]:
+    patients = draw(st.lists(ids, max_size=5))
+    count = len(patients)
+
+    def column(values: st.SearchStrategy[object], kind: type) -> np.ndarray:
+        return np.array(draw(st.lists(values, min_size=count, max_size=count)), kind)
+
+    log = [Event(name, draw(st.integers(0, 2**40)), partition=draw(st.integers(0, 999))) for name in patients]
+    events = columns(log, draw(whole))
+    nothing = np.empty((count, 0), np.float32)
+    scores = Scores(
+        events,
+        column(st.floats(0, 1, width=32), np.float32),
+        column(st.integers(1, 2**40), np.int64),
+        column(st.booleans(), np.bool_),
+        nothing,
+        nothing,
+    )
+    assessment = Assessment(
+        column(st.integers(0, 2 ** len(SIGNS) - 1), np.int64),
+        column(st.integers(0, 20), np.int64),
+        column(st.booleans(), np.bool_),
+    )
+    return scores, assessment
+
+
+def encoder(
+    source: str = "in", name: str = "gru-64", target: str = "death", warm_up: int = 10
+) -> ScoreEncoder:
+    return ScoreEncoder(
+        "out", source=source, model_name=name, model_hash=HASH, target=target, signs=SIGNS, warm_up=warm_up
+    )
+
+
+def one(patient: str, encoder: ScoreEncoder) -> Outgoing:
+    column = np.zeros(1, np.int64)
+    nothing = np.empty((1, 0), np.float32)
+    scores = Scores(
+        columns([Event(patient, 0)]), column.astype(np.float32), column + 1, column > 0, nothing, nothing
+    )
+    return encoder.encode(scores, Assessment(column, column, column > 0), SCORED_AT)
+
+
+@given(assessed(), names, names, names, st.integers(1, 20))
+def test_a_score_is_a_risk_score_and_holds_what_went_in(
+    given_: tuple[Scores, Assessment], source: str, name: str, target: str, warm_up: int
+) -> None:
+    scores, assessment = given_
+    outgoing = encoder(source, name, target, warm_up).encode(scores, assessment, SCORED_AT)
+    events = scores.events
+    assert len(outgoing) == len(scores)
+    assert outgoing.keys == events.patients
+    assert (outgoing.topic, outgoing.partitions, outgoing.timestamps) == (
+        "out", events.partitions, events.observed_at
+    )  # fmt: skip
+    for row, value in enumerate(outgoing.values):
+        read = RiskScore.model_validate_json(value, strict=True)
+        partition, offset = int(events.partitions[row]), int(events.offsets[row])
+        assert read.model_dump(exclude={"risk", "contributors"}) == {
+            "id": f"{source}/{partition}/{offset}/{HASH[:16]}",
+            "patient_id": events.patients[row].decode(),
+            "observed_at": events.observed_at[row],
+            "scored_at": SCORED_AT,
+            "target": target,
+            "model": {"name": name, "hash": HASH[:16]},
+            "state": {
+                "events": scores.counts[row],
+                "warm": scores.counts[row] >= warm_up,
+                "late": scores.late[row],
+                "stale": [sign for bit, sign in enumerate(SIGNS) if assessment.stale[row] >> bit & 1],
+            },
+            "news2": {"score": assessment.news2[row], "complete": assessment.complete[row]},
+            "source": {"topic": source, "partition": partition, "offset": offset},
+        }
+        assert abs(read.risk - float(scores.risk[row])) <= 5.1e-7
+        assert json.loads(value) == json.loads(read.model_dump_json(exclude={"contributors"}))
+
+
+@given(ids)
+@example("p1")
+def test_an_id_alone_in_its_batch_reads_back(patient: str) -> None:
+    """A batch in which no id needs escapes is written in another way."""
+    assert json.loads(one(patient, encoder()).values[0] or b"")["patient_id"] == patient
+
+
+@given(st.lists(ids, min_size=2, max_size=2, unique=True))
+def test_ids_of_scores_do_not_depend_on_the_patient(patients: list[str]) -> None:
+    first, second = (json.loads(one(patient, encoder()).values[0] or b"") for patient in patients)
+    assert first.pop("patient_id") != second.pop("patient_id")
+    assert first == second
