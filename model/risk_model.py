@@ -22,6 +22,7 @@ from model.features import (
     Features,
     Memory,
     Normalisation,
+    split_memory,
 )
 from model.variables import INDEX
 
@@ -67,6 +68,8 @@ class RiskModel(nn.Module):
         self.vital_columns = VITAL_COLUMNS
         self.calibration: Tensor
         self.register_buffer("calibration", torch.tensor([1.0, 0.0]), persistent=False)
+        self._vital_places: Tensor
+        self.register_buffer("_vital_places", self._places(), persistent=False)
 
     def initial_state(self) -> Tensor:
         """Row of a patient of whom nothing is known: [state_size]."""
@@ -113,11 +116,14 @@ class RiskModel(nn.Module):
     def vitals(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Last values [B, K] of `vital_columns` in clinical units (NaN where never measured; exactly the
         float32 that was given) and hours since measured [B, K]."""
-        memory = self._split(state)[1]
-        columns = torch.tensor([INDEX[name] for name in VITAL_COLUMNS], device=state.device)
-        values = memory.carried.index_select(1, columns)
-        never = memory.counts.index_select(1, columns) == 0
-        return values.masked_fill_(never, torch.nan), memory.age.index_select(1, columns)
+        values, ages, counts = state.index_select(1, self._vital_places).chunk(3, dim=1)
+        return values.masked_fill(counts == 0, torch.nan), ages
+
+    def _places(self) -> Tensor:
+        """Places in the row of the carried values, ages and counts of `vital_columns`."""
+        memory = split_memory(torch.arange(self.cell.state_size, self.state_size)[None])
+        columns = [INDEX[name] for name in VITAL_COLUMNS]
+        return torch.cat([part[0, columns] for part in (memory.carried, memory.age, memory.counts)])
 
     def _advance(self, state: Tensor, new_state: Tensor, values: Tensor, elapsed: Tensor) -> Tensor:
         """Write the rows after the event to `new_state`; logits [B]."""

@@ -1,0 +1,118 @@
+"""How well the scores known at 6, 12, 24, 36, 48 h since admission, and the last ones, rank the patients."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import (  # type: ignore[import-untyped]
+    average_precision_score,
+    roc_auc_score,
+)
+
+from model.datasets.padding import step_hours
+from model.datasets.stays import Outcomes, Stays
+from model.errors import DatasetError
+from model.evaluate.offline import step_risks
+from model.risk_model import RiskModel
+
+HORIZONS = (6.0, 12.0, 24.0, 36.0, 48.0)
+_MS_PER_HOUR = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """hours: None for the last score. patients: those with a score by then. auroc and auprc (average
+    precision) are None where all outcomes are the same. brier: mean squared error of the risk."""
+
+    hours: float | None
+    patients: int
+    deaths: int
+    auroc: float | None
+    auprc: float | None
+    brier: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """scores: events scored. unscored: patients with an outcome and no score; they count nowhere.
+    unknown: patients with a score and no outcome."""
+
+    scores: int
+    patients: int
+    unscored: int
+    unknown: int
+    horizons: tuple[Horizon, ...]
+
+    def at(self, hours: float | None) -> Horizon:
+        return next(horizon for horizon in self.horizons if horizon.hours == hours)
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def evaluate(
+    patients: NDArray[np.int64],
+    hours: NDArray[np.float64],
+    risks: NDArray[np.floating],
+    outcomes: Outcomes,
+) -> Evaluation:
+    """For each patient the last score at or before each horizon counts, against death in hospital.
+
+    patients (record ids), hours (since admission), risks: [N], one row a score, in the order in which
+    they were made; of scores at the same hour the later row counts. Raises `DatasetError` where no
+    scored patient has an outcome.
+    """
+    known = np.isin(patients, outcomes.record_ids)
+    unknown = len(np.unique(patients[~known]))
+    patients, hours, risks = patients[known], hours[known], risks[known]
+    if not len(patients):
+        raise DatasetError("no score is of a patient with an outcome")
+    order = np.lexsort((np.arange(len(patients)), hours, patients))
+    patients, hours, risks = patients[order], hours[order], risks[order]
+    scored = len(np.unique(patients))
+    return Evaluation(
+        scores=len(patients),
+        patients=scored,
+        unscored=len(outcomes.record_ids) - scored,
+        unknown=unknown,
+        horizons=tuple(_horizon(patients, hours, risks, outcomes, until) for until in (*HORIZONS, None)),
+    )
+
+
+def evaluate_offline(model: RiskModel, stays: Stays, outcomes: Outcomes) -> Evaluation:
+    """`evaluate` on the whole-sequence scores of stays that are free of implausible values."""
+    patients = np.repeat(stays.record_ids.astype(np.int64), np.diff(stays.starts) + 1)
+    return evaluate(patients, step_hours(stays), step_risks(model, stays), outcomes)
+
+
+def hours_since_first(patients: NDArray[np.int64], observed_at: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Hours between each score's event (ms since the Unix epoch) and the patient's first: its admission."""
+    _, inverse = np.unique(patients, return_inverse=True)
+    first = np.full(int(inverse.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, inverse, observed_at)
+    return np.asarray((observed_at - first[inverse]) / _MS_PER_HOUR)
+
+
+def _horizon(
+    patients: NDArray[np.int64],
+    hours: NDArray[np.float64],
+    risks: NDArray[np.floating],
+    outcomes: Outcomes,
+    until: float | None,
+) -> Horizon:
+    if until is not None:
+        within = hours <= until
+        patients, risks = patients[within], risks[within]
+    last = np.flatnonzero(np.diff(patients, append=-1))
+    died = outcomes.of(patients[last].astype(np.int32))
+    mixed = 0 < died.sum() < len(died)
+    return Horizon(
+        hours=until,
+        patients=len(last),
+        deaths=int(died.sum()),
+        auroc=float(roc_auc_score(died, risks[last])) if mixed else None,
+        auprc=float(average_precision_score(died, risks[last])) if mixed else None,
+        brier=float(np.mean((risks[last] - died) ** 2)) if len(last) else 0.0,
+    )

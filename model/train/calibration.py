@@ -1,0 +1,39 @@
+"""Platt scaling: the risk that a logit stands for, fitted on patients that the model did not learn from."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+
+from model.datasets.padding import step_hours, step_starts
+from model.evaluate.offline import step_logits
+from model.risk_model import RiskModel
+from model.train.fit import RAMP_HOURS, Examples
+
+
+def calibrate(model: RiskModel, held_out: Examples, early_weight: float) -> None:
+    """Set the model's slope and offset (Platt 1999) by the steps of `held_out`, weighted as in training:
+    every patient the same, later steps more."""
+    slope, offset = fit_platt(
+        step_logits(model, held_out.stays),
+        np.repeat(held_out.died, np.diff(step_starts(held_out.stays))),
+        _weights(held_out, early_weight),
+    )
+    model.calibrate(slope, offset)
+
+
+def fit_platt(
+    logits: NDArray[np.float32], died: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> tuple[float, float]:
+    """Slope and offset of sigmoid(slope * logit + offset) that make the outcomes [N] most likely."""
+    regression = LogisticRegression(C=np.inf, max_iter=1000)
+    regression.fit(logits.astype(np.float64)[:, None], died, sample_weight=weights * len(weights))
+    return float(regression.coef_[0, 0]), float(regression.intercept_[0])
+
+
+def _weights(examples: Examples, early_weight: float) -> NDArray[np.float64]:
+    starts = step_starts(examples.stays)
+    ramp = early_weight + (1 - early_weight) * step_hours(examples.stays) / RAMP_HOURS
+    totals = np.add.reduceat(ramp, starts[:-1])
+    return np.asarray(ramp / np.repeat(totals, np.diff(starts)) / len(examples.stays))

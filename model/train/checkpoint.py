@@ -1,0 +1,48 @@
+"""Where a training run stands, so that one that was cut off can go on."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.errors import DatasetError
+
+
+class Checkpoint:
+    """One file, replaced as a whole. path: None keeps nothing. identity: what the run is made of."""
+
+    def __init__(self, path: Path | None, identity: dict[str, object]) -> None:
+        self._path = path
+        self._identity = json.dumps(identity, sort_keys=True)
+
+    def read(self) -> dict[str, Any] | None:
+        """What `write` stored, None where there is nothing yet. Never runs code that the file holds.
+
+        Raises `DatasetError` where the file is damaged or of a run that was made of something else.
+        """
+        if self._path is None or not self._path.exists():
+            return None
+        try:
+            stored: dict[str, Any] = torch.load(self._path, weights_only=True)
+            identity, state = stored["identity"], stored["state"]
+        except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise DatasetError(f"checkpoint {self._path} is damaged: remove it to start anew") from error
+        if identity != self._identity:
+            raise DatasetError(
+                f"checkpoint {self._path} is of a run with another recipe or other data: "
+                "remove it to start anew, or choose another folder"
+            )
+        return dict(state)
+
+    def write(self, state: dict[str, object]) -> None:
+        """Store tensors and plain values; an interrupted write leaves the file as it was."""
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._path.with_suffix(".partial")
+        torch.save({"identity": self._identity, "state": state}, partial)
+        partial.replace(self._path)

@@ -1,0 +1,48 @@
+"""What a training run is made of. The same recipe, data and machine give the same model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from pydantic import JsonValue
+
+from model.risk_model import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """cell, hidden_size: the model's shape.
+    epochs: most passes over the stays; the learning rate ends its cycle with the last.
+    patience: epochs without a better validation loss after which training ends.
+    teachers: models a fold whose out-of-fold scores the model learns beside the outcome; 0: none.
+    folds: folds of the stays for the teachers.
+    label_weight: weight of the outcome where there are teachers; the rest is their score's.
+    early_weight: weight of the loss at admission, relative to 1 at 48 h; linear between and beyond.
+    positive_weight: weight of the loss on deaths (they are one in seven); calibration takes it out of the
+        risk again.
+    average_decay: of the exponential moving average of the weights, which is the model that is kept.
+    """
+
+    cell: str = "gru"
+    hidden_size: int = 64
+    epochs: int = 8
+    patience: int = 3
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    dropout: float = 0.0
+    clip_norm: float = 1.0
+    average_decay: float = 0.995
+    early_weight: float = 0.2
+    positive_weight: float = 1.0
+    teachers: int = 2
+    folds: int = 5
+    label_weight: float = 0.3
+    seed: int = 0
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(self.cell, self.hidden_size)
+
+    def to_json(self) -> dict[str, JsonValue]:
+        return asdict(self)

@@ -1,0 +1,99 @@
+"""A whole training run: teachers, the model, its calibration, its figures, its artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from model import artifact
+from model.datasets import physionet2012
+from model.datasets.stays import Outcomes, Stays, drop_implausible
+from model.evaluate.horizons import Evaluation, evaluate_offline
+from model.risk_model import RiskModel
+from model.train.calibration import calibrate
+from model.train.distil import out_of_fold_targets
+from model.train.fit import Examples, Progress, fit
+from model.train.recipe import Recipe
+
+CHECKPOINTS = "checkpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A set of recorded stays, free of implausible values, and its outcomes."""
+
+    name: str
+    stays: Stays
+    outcomes: Outcomes
+
+    @classmethod
+    def read(cls, data: Path, name: str) -> Recorded:
+        """Set `name` of PhysioNet 2012 in `data`. Raises `DatasetError`."""
+        stays = drop_implausible(physionet2012.read(data, name))
+        return cls(name, stays, physionet2012.read_outcomes(physionet2012.outcomes_path(data, name)))
+
+    def examples(self) -> Examples:
+        return Examples(self.stays, self.outcomes.of(self.stays.record_ids))
+
+
+def train(
+    recipe: Recipe,
+    learnt: Recorded,
+    validation: Recorded,
+    out: Path,
+    report: Callable[[str, Progress], None] = lambda *_: None,
+) -> tuple[RiskModel, Evaluation]:
+    """Train on `learnt`, stop and calibrate on `validation`, write the artifact to `out`.
+
+    A run that was cut off goes on from `out/checkpoints`. `report` gets the name of what is being trained.
+    Returns the model and its figures on `validation`. Raises `DatasetError`.
+    """
+    checkpoints = out / CHECKPOINTS
+    examples, held_out = learnt.examples(), validation.examples()
+    if recipe.teachers:
+        targets = out_of_fold_targets(
+            recipe,
+            examples,
+            checkpoints=checkpoints,
+            report=lambda teacher, progress: report(
+                f"teacher {teacher.number * recipe.folds + teacher.fold + 1}"
+                f" of {recipe.teachers * recipe.folds}",
+                progress,
+            ),
+        )
+        examples = replace(examples, targets=targets)
+    model = fit(
+        recipe,
+        examples,
+        held_out,
+        checkpoint=checkpoints / "model.pt",
+        report=lambda progress: report("model", progress),
+    )
+    calibrate(model, held_out, recipe.early_weight)
+    figures = evaluate_offline(model, validation.stays, validation.outcomes)
+    artifact.save(model, out, _card(recipe, learnt, validation, figures))
+    return model, figures
+
+
+def _card(recipe: Recipe, learnt: Recorded, validation: Recorded, figures: Evaluation) -> artifact.Card:
+    metrics: dict[str, JsonValue] = {
+        f"set {validation.name}, {'last score' if horizon.hours is None else f'{horizon.hours:g} h'}": {
+            "auroc": _rounded(horizon.auroc),
+            "auprc": _rounded(horizon.auprc),
+            "brier": _rounded(horizon.brier),
+        }
+        for horizon in figures.horizons
+    }
+    return artifact.Card(
+        data=f"PhysioNet/CinC Challenge 2012: learnt from set {learnt.name} ({len(learnt.stays)} stays); "
+        f"set {validation.name} stopped the training and calibrated the risk",
+        recipe=recipe.to_json(),
+        metrics=metrics,
+    )
+
+
+def _rounded(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 4)

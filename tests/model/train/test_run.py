@@ -1,0 +1,73 @@
+import json
+
+import numpy as np
+import pytest
+
+from model import artifact
+from model.datasets.padding import step_starts
+from model.datasets.stays import Outcomes
+from model.evaluate.offline import step_risks
+from model.train.calibration import calibrate, fit_platt
+from model.train.distil import out_of_fold_targets
+from model.train.recipe import Recipe
+from model.train.run import Recorded, train
+from tests.model import synthetic
+
+RECIPE = Recipe(
+    hidden_size=8, epochs=8, batch_size=4, learning_rate=0.01, average_decay=0.9, teachers=1, folds=2
+)
+
+
+def recorded(name, patients, seed):
+    examples = synthetic.learnable(patients, seed)
+    return Recorded(name, examples.stays, Outcomes(examples.stays.record_ids, examples.died))
+
+
+def test_teachers_know_only_other_patients():
+    """A patient's target must not depend on its own outcome."""
+    examples = synthetic.learnable()
+    known = out_of_fold_targets(RECIPE, examples)
+    starts = step_starts(examples.stays)
+    assert known.shape == (starts[-1],)
+    assert ((known > 0) & (known < 1)).all()
+    last = known[starts[1:] - 1]
+    assert last[examples.died].mean() - last[~examples.died].mean() > 0.2
+
+
+def test_platt_scaling_recovers_slope_and_offset():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=100_000).astype(np.float32)
+    died = rng.random(len(logits)) < 1 / (1 + np.exp(-(0.7 * logits - 1.2)))
+    slope, offset = fit_platt(logits, died, np.full(len(logits), 1 / len(logits)))
+    assert slope == pytest.approx(0.7, abs=0.03)
+    assert offset == pytest.approx(-1.2, abs=0.03)
+
+
+def test_calibration_makes_the_mean_risk_the_base_rate():
+    examples, model = synthetic.learnable(), synthetic.model()
+    calibrate(model, examples, early_weight=1.0)
+    starts = step_starts(examples.stays)
+    by_patient = np.add.reduceat(step_risks(model, examples.stays), starts[:-1]) / np.diff(starts)
+    assert by_patient.mean() == pytest.approx(examples.died.mean(), abs=0.1)
+
+
+def test_a_run_writes_an_artifact_that_says_how_it_was_made(tmp_path):
+    told = []
+    model, figures = train(
+        RECIPE,
+        recorded("a", 120, 0),
+        recorded("b", 120, 1),
+        tmp_path,
+        lambda name, progress: told.append((name, progress.epoch)),
+    )
+    loaded = artifact.load(tmp_path)
+    assert loaded.hash == model.hash
+    card = artifact.read_description(tmp_path).training
+    assert card.recipe == RECIPE.to_json()
+    assert card.metrics["set b, last score"]["auroc"] == pytest.approx(figures.at(None).auroc, abs=1e-4)
+    assert figures.at(None).auroc > 0.9
+    assert [name for name, epoch in told if epoch == 1] == [
+        *(f"teacher {number} of 2" for number in (1, 2)),
+        "model",
+    ]
+    json.dumps(figures.to_json())
