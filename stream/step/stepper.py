@@ -1,13 +1,15 @@
 """Stepper: the only room that calls the model. State in, state out, one wave at a time.
 
-A micro-batch is gathered once, stepped wave by wave on a dense block of rows in which wave k is a
-prefix, and scattered once. Nothing waits for the device until the results are copied to the host.
+A micro-batch is gathered once and stepped wave by wave on a dense block of rows, of which each wave
+is a prefix; a patient's row is scattered after its last wave. Nothing waits for the device until the
+results are copied to the host.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,10 +33,12 @@ class Cell(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Wave:
-    """One event each of the first `size` patients; positions `start` to `start + size` of the packing."""
+    """One event each of the first `size` patients; positions `start` to `start + size` of the packing.
+    The next wave has the first `following` of them."""
 
     start: int
     size: int
+    following: int
     admissions: NDArray[np.int64]
     discharges: NDArray[np.int64]
 
@@ -71,10 +75,14 @@ class Stepper:
         A discharge clears its slot; slots whose last event it is are freed.
         """
         slots = torch.from_numpy(packing.groups).to(self._device)
-        rows, stays = self._store.gather(slots)
         columns = self._columns(events, packing.order)
-        outcomes = [self._wave(wave, rows, stays, columns) for wave in _waves(packing, events.kinds)]
-        self._store.scatter(slots, rows, stays)
+        row, stay = self._store.gather(slots)
+        outcomes = []
+        for wave in _waves(packing, events.kinds):
+            row, stay, outcome = self._wave(wave, row[: wave.size], stay[: wave.size], columns)
+            done = slice(wave.following, wave.size)
+            self._store.scatter(slots[done], row[done], stay[done])
+            outcomes.append(outcome)
         self._release(events, packing)
         risk, finite, counts, late, vitals, ages = (
             _unpack(torch.cat(parts), packing.order) for parts in zip(*outcomes, strict=True)
@@ -102,30 +110,37 @@ class Stepper:
     def _put(self, array: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(self._device, non_blocking=True)
 
-    def _wave(self, wave: _Wave, rows: Tensor, stays: Tensor, columns: _Columns) -> tuple[Tensor, ...]:
-        """Step one wave; `rows` and `stays` are changed in place."""
-        row, stay = rows[: wave.size], stays[: wave.size]
+    def _wave(
+        self, wave: _Wave, row: Tensor, stay: Tensor, columns: _Columns
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """The rows [size, D] and stays [size, 3] after one wave, and what is to be told of its events."""
         at = columns.observed_at[wave.positions]
         before, was = row, stay
         if len(wave.admissions):
             before, was = self._admit(wave, row, stay, columns.statics)
-        seen = was[:, Stay.EVENTS] > 0
-        elapsed = torch.where(seen, (at - was[:, Stay.OBSERVED_AT]).clamp_(min=0), 0)
-        hours = elapsed.double().div_(MS_PER_HOUR).float()
-        late = seen & (at < was[:, Stay.OBSERVED_AT])
+        latest, events, admitted = was.unbind(dim=1)
+        seen = events > 0
+        ahead = at - latest
+        hours = ahead.clamp(min=0).mul_(seen).double().div_(MS_PER_HOUR).float()
         after, risk = self._model.step(before, columns.values[wave.positions], hours)
-        finite = torch.isfinite(after.sum(dim=1) + risk)
-        latest = torch.where(seen, torch.maximum(at, was[:, Stay.OBSERVED_AT]), at)
-        count = was[:, Stay.EVENTS] + 1
-        now = torch.stack([latest, count, was[:, Stay.ADMITTED]], dim=1)
-        row.copy_(torch.where(finite[:, None], after, row))
-        stay.copy_(torch.where(finite[:, None], now, stay))
-        vitals, ages = self._model.vitals(row)
+        finite = torch.isfinite(after.sum(dim=1).add_(risk))
+        late = (ahead < 0).logical_and_(seen)
+        count = events + 1
+        now = torch.stack([torch.where(late, latest, at), count, admitted], dim=1)
+        after, now = self._keep_sound(finite, after, row), self._keep_sound(finite, now, stay)
+        outcome = (risk, finite, count, late, *self._model.vitals(after))
         if len(wave.discharges):
             gone = self._put(wave.discharges)
-            row.index_copy_(0, gone, self._fresh.expand(len(wave.discharges), -1))
-            stay.index_fill_(0, gone, 0)
-        return risk, finite, count, late, vitals, ages
+            after.index_copy_(0, gone, self._fresh.expand(len(wave.discharges), -1))
+            now.index_fill_(0, gone, 0)
+        return after, now, outcome
+
+    def _keep_sound(self, finite: Tensor, after: Tensor, before: Tensor) -> Tensor:
+        """`after` where `finite`, else `before`. Asking a CPU whether that is everywhere costs nothing;
+        asking a GPU would wait for it."""
+        if self._device.type == "cpu" and bool(finite.all()):
+            return after
+        return torch.where(finite[:, None], after, before)
 
     def _admit(self, wave: _Wave, row: Tensor, stay: Tensor, statics: Tensor) -> tuple[Tensor, Tensor]:
         """The rows and stays with this wave's admissions applied. One of a patient who is admitted
@@ -154,11 +169,10 @@ class Stepper:
 def _waves(packing: Packing, kinds: NDArray[np.int8]) -> Iterator[_Wave]:
     packed = kinds[packing.order]
     start = 0
-    for size in packing.sizes.tolist() or [0]:
+    for size, following in pairwise([*(packing.sizes.tolist() or [0]), 0]):
         kind = packed[start : start + size]
-        yield _Wave(
-            start, size, np.flatnonzero(kind == Kind.ADMISSION), np.flatnonzero(kind == Kind.DISCHARGE)
-        )
+        admissions, discharges = (np.flatnonzero(kind == of) for of in (Kind.ADMISSION, Kind.DISCHARGE))
+        yield _Wave(start, size, following, admissions, discharges)
         start += size
 
 
