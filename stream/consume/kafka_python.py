@@ -18,7 +18,7 @@ from stream._kafka_python import configuration, create, translated
 from stream.connection import Connection
 from stream.consume._handover import Handover
 from stream.consume.source import RebalanceListener
-from stream.errors import CommitError, SettingsError
+from stream.errors import CommitError, SettingsError, TopicError
 from stream.records import Records
 
 Result = TypeVar("Result")
@@ -74,6 +74,8 @@ class KafkaPythonSource:
         if self._group_id is None:
             raise SettingsError("subscribing needs a consumer group")
         self._topic = topic
+        if not self._consumer.partitions_for_topic(topic):  # of which `poll` would say nothing
+            raise TopicError(f"{topic}: there is no such topic")
         self._consumer.subscribe([topic], listener=_Listener(self._handover, self._positions, listener))
 
     def assign(self, topic: str, offsets: Mapping[int, int]) -> None:
@@ -151,6 +153,11 @@ class KafkaPythonSource:
             self._handover.close()
 
     def _poll(self, max_records: int, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
+        fetcher = self._consumer._fetcher
+        if not fetcher._next_partition_records:
+            # kafka-python 3.0.12 gives a resumed partition its set-aside records back only where this is
+            # None, but leaves the used-up records of another one in it: the partition would stall.
+            fetcher._next_partition_records = None
         return self._blocking(partial(self._consumer.poll, timeout_ms=timeout_ms, max_records=max_records))
 
     def _rebalances(self) -> bool:

@@ -61,11 +61,11 @@ class KafkaPythonSink:
         self._failure: DeliveryError | None = None
 
     def send(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None = None) -> None:
-        producer, topic = self._open(), outgoing.topic
+        producer, topic, rows = self._open(), outgoing.topic, list(_rows(outgoing))
         sent = _Sent(topic, len(outgoing), on_acknowledged)
         self._sent.append(sent)
         try:
-            for value, key, headers, partition, timestamp in _rows(outgoing):
+            for value, key, headers, partition, timestamp in rows:
                 while self._unacknowledged >= MAX_UNACKNOWLEDGED:
                     self._wait(FULL_QUEUE_WAIT_S)
                 sent.futures.append(producer.send(topic, value, key, headers, partition, timestamp))

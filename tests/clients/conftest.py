@@ -1,0 +1,81 @@
+"""Each source and sink, on each broker that it can run on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import pytest
+
+from stream.connection import Connection
+from stream.consume.kafka_python import KafkaPythonSource
+from stream.consume.librdkafka import LibrdkafkaSource
+from stream.consume.source import Source
+from stream.embedded import EmbeddedBroker
+from stream.publish.kafka_python import KafkaPythonSink
+from stream.publish.librdkafka import LibrdkafkaSink
+from stream.publish.sink import Sink
+
+LIBRDKAFKA = (LibrdkafkaSource, LibrdkafkaSink)
+KAFKA_PYTHON = (KafkaPythonSource, KafkaPythonSink)
+CLIENTS = {"librdkafka": LIBRDKAFKA, "kafka-python": KAFKA_PYTHON}
+numbers = count()
+
+
+@dataclass
+class Clients:
+    """One client library on one broker. What it makes is closed after the test."""
+
+    name: str
+    servers: str
+    new_topic: Callable[[], str]
+    rooms: ExitStack
+    overrides: dict[str, str] = field(default_factory=dict)
+
+    def connection(self, **overrides: str) -> Connection:
+        return Connection(self.servers, overrides=self.overrides | overrides)
+
+    def source(
+        self, group: str | None = None, overrides: dict[str, str] | None = None, **settings: Any
+    ) -> Source:
+        kind = CLIENTS[self.name][0]
+        return self.rooms.enter_context(closing(kind(self.connection(**overrides or {}), group, **settings)))
+
+    def sink(self, overrides: dict[str, str] | None = None, **settings: Any) -> Sink:
+        kind = CLIENTS[self.name][1]
+        return self.rooms.enter_context(closing(kind(self.connection(**overrides or {}), **settings)))
+
+    def by_client(self, *, librdkafka: dict[str, str], kafka_python: dict[str, str]) -> dict[str, str]:
+        return librdkafka if self.name == "librdkafka" else kafka_python
+
+
+@pytest.fixture(params=CLIENTS)
+def on_kafka(request: pytest.FixtureRequest, kafka: str, make_topic: Callable[[], str]) -> Iterator[Clients]:
+    """Each client on the real Kafka."""
+    with ExitStack() as rooms:
+        yield Clients(request.param, kafka, make_topic, rooms)
+
+
+@pytest.fixture(params=[f"{client} {broker}" for broker in ("kafka", "embedded") for client in CLIENTS])
+def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
+    """Each client on each broker."""
+    name, broker = request.param.split()
+    with ExitStack() as rooms:
+        if broker == "kafka":
+            kafka = request.getfixturevalue("kafka")
+            yield Clients(name, kafka, request.getfixturevalue("make_topic"), rooms)
+        else:
+            yield embedded_clients(name, request.getfixturevalue("embedded"), rooms)
+
+
+def embedded_clients(name: str, broker: EmbeddedBroker, rooms: ExitStack) -> Clients:
+    def new_topic() -> str:
+        topic = f"test-{next(numbers)}"
+        broker.create(topic)
+        return topic
+
+    overrides = {"api_version": "2.3"} if name == "kafka-python" else {}
+    return Clients(name, broker.bootstrap_servers, new_topic, rooms, overrides)
