@@ -1,0 +1,104 @@
+"""A source and a sink in memory, and a whole worker between them: every room but the broker."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stream import assembly
+from stream.consume.source import RebalanceListener
+from stream.records import Outgoing, Records
+from stream.settings import load
+
+Record = tuple[bytes | None, bytes | None]
+"""Key and value."""
+
+
+class MemorySource:
+    """A `Source` of one partition that gives `log` from offset 0 and sets `stop` after the last record."""
+
+    def __init__(self, log: Iterator[Record], stop: threading.Event) -> None:
+        self._log, self._stop = log, stop
+        self._listener: RebalanceListener | None = None
+        self._owned: list[int] = []
+        self._next = 0
+        self._topic = ""
+        self.committed_offset = 0
+
+    def subscribe(self, topic: str, listener: RebalanceListener) -> None:
+        self._topic, self._listener = topic, listener
+
+    def poll(self, max_records: int, timeout: float) -> Records:
+        if self._listener and not self._owned:
+            self._owned = [0]
+            self._listener.on_assigned([0])
+        rows = list(itertools.islice(self._log, max_records))
+        if len(rows) < max_records:
+            self._stop.set()
+        offsets = np.arange(self._next, self._next + len(rows))
+        self._next += len(rows)
+        return Records(
+            self._topic,
+            [value for _, value in rows],
+            [key for key, _ in rows],
+            np.zeros(len(rows), np.int32),
+            offsets,
+            np.zeros(len(rows), np.int64),
+        )
+
+    def assignment(self) -> list[int]:
+        return self._owned
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        self.committed_offset = offsets[0]
+
+    def lag(self) -> dict[int, int]:
+        return {}
+
+    def close(self) -> None:
+        if self._listener and self._owned:
+            self._owned = []
+            self._listener.on_revoked([0])
+
+
+class MemorySink:
+    """A `Sink` that gives every record to `take` and acknowledges it at once."""
+
+    def __init__(self, take: Callable[[Outgoing], None]) -> None:
+        self._take = take
+
+    def send(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None = None) -> None:
+        self._take(outgoing)
+        if on_acknowledged:
+            on_acknowledged()
+
+    def service(self) -> None: ...
+    def flush(self, timeout: float) -> None: ...
+    def close(self) -> None: ...
+
+
+def run_through(
+    log: Iterator[Record], take: Callable[[Outgoing], None], **flags: Any
+) -> tuple[assembly.Worker, int]:
+    """Run a worker over `log` to its end; its outputs go to `take`. Also the offset that it committed."""
+    stop = threading.Event()
+    source = MemorySource(log, stop)
+
+    def make_source(*_: object, **__: object) -> MemorySource:
+        return source
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(assembly.SOURCES, "librdkafka", make_source)
+        patch.setitem(assembly.SINKS, "librdkafka", lambda *_: MemorySink(take))
+        worker = assembly.build_worker(load({"metrics_port": 0, "device": "cpu"} | flags, environment={}))
+        worker.run(stop)
+    return worker, source.committed_offset
+
+
+def as_log(outgoing: Outgoing) -> Sequence[Record]:
+    return list(zip(outgoing.keys, outgoing.values, strict=True))
