@@ -37,7 +37,9 @@ def evaluate(
     scores: Annotated[
         Path | None, typer.Option(help="File of one RiskScore a line. [default: the score topic]")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Only scores of the model whose hash begins so.")] = None,
+    model_hash: Annotated[
+        str | None, typer.Option(help="Only scores of the model whose hash begins so.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """AUROC and average precision of the scores known at 6, 12, 24, 36 and 48 h, and of the last ones.
@@ -46,7 +48,7 @@ def evaluate(
     """
     lines = scores_from_file(scores) if scores else scores_from_topic(settings)
     try:
-        figures = _measure(lines, outcomes, model)
+        figures = _measure(lines, outcomes, model_hash)
     except DatasetError as error:
         raise DataError(str(error)) from None
     if as_json:
@@ -103,12 +105,12 @@ class _Score(msgspec.Struct):
     model: _Model
 
 
-def _measure(lines: Iterable[bytes], outcomes: Path, model: str | None) -> Evaluation:
+def _measure(lines: Iterable[bytes], outcomes: Path, model_hash: str | None) -> Evaluation:
     deaths = read_outcomes(outcomes)
-    scores = [score for score in _parsed(lines) if score.model.hash.startswith(model or "")]
+    scores = [score for score in _parsed(lines) if score.model.hash.startswith(model_hash or "")]
     hashes = sorted({score.model.hash for score in scores})
     if len(hashes) > 1:
-        raise DataError(f"scores of {len(hashes)} models: choose one with --model: {', '.join(hashes)}")
+        raise DataError(f"scores of {len(hashes)} models: choose one with --model-hash: {', '.join(hashes)}")
     numbers = _numbers([score.patient_id for score in scores])
     observed_at = np.array([score.observed_at for score in scores], dtype=np.int64)
     risks = np.array([score.risk for score in scores], dtype=np.float64)
