@@ -9,9 +9,11 @@ import typer
 from stream.commands import topics
 from stream.commands.demo import demo
 from stream.commands.doctor import doctor
+from stream.commands.evaluate import evaluate
 from stream.commands.replay import replay
 from stream.commands.run import run
 from stream.commands.simulate import simulate
+from stream.commands.train import train
 from stream.commands.watch import watch
 from stream.errors import VitalstreamError
 
@@ -24,7 +26,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 other failure, 2 settings or usage, 3 Kafka, 4 model, 5 recorded data, "
     "6 state, 130 interrupted.",
 )
-for command in (demo, run, simulate, replay, watch, doctor):
+for command in (demo, run, simulate, replay, watch, train, evaluate, doctor):
     app.command()(command)
 app.add_typer(topics.app, name="topics")
 
