@@ -14,11 +14,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 ROOT = Path(__file__).resolve().parent.parent
 PARTITIONS = 4
+NOT_YET = (
+    KafkaError._UNKNOWN_PARTITION,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+)
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -63,19 +70,21 @@ class Counter:
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
         self._consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "bench-counter"})
-        while len(self._consumer.list_topics(topic, 30).topics[topic].partitions) < PARTITIONS:
-            time.sleep(0.05)  # the broker has promised the topic and does not know of it yet
+        while not self._known():
+            time.sleep(0.05)
 
     def __call__(self) -> int:
-        while True:
-            try:
-                return self._count()
-            except KafkaException as error:
-                if not error.args[0].retriable():
-                    raise
-
-    def _count(self) -> int:
         return sum(self._consumer.get_watermark_offsets(part, timeout=30)[1] for part in self._partitions)
+
+    def _known(self) -> bool:
+        """A topic just made has for a moment no partitions, or partitions without a leader."""
+        try:
+            self()
+        except KafkaException as error:
+            if error.args[0].code() in NOT_YET:
+                return False
+            raise
+        return True
 
     def close(self) -> None:
         self._consumer.close()
