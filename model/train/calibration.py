@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyp
 from model.datasets.padding import step_hours, step_starts
 from model.evaluate.offline import step_logits
 from model.risk_model import RiskModel
-from model.train.fit import RAMP_HOURS, Examples
+from model.train.examples import RAMP_HOURS, Examples
 
 
 def calibrate(model: RiskModel, held_out: Examples, early_weight: float) -> None:

@@ -15,30 +15,11 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from model.datasets.padding import Batch, ordered_batches, pad, shuffled_batches, step_starts
-from model.datasets.stays import Stays
 from model.features import Normalisation
 from model.risk_model import RiskModel
 from model.train.checkpoint import Checkpoint
+from model.train.examples import RAMP_HOURS, Examples
 from model.train.recipe import Recipe
-
-RAMP_HOURS = 48.0
-
-
-@dataclass(frozen=True, slots=True)
-class Examples:
-    """Stays (free of implausible values) with what is to be learnt.
-
-    died: bool [P]. targets: float32 [P + E], the probability to learn at every step, flat in the order of
-    `step_starts`; None: the outcome itself.
-    """
-
-    stays: Stays
-    died: NDArray[np.bool_]
-    targets: NDArray[np.float32] | None = None
-
-    def select(self, patients: NDArray[np.int64]) -> Examples:
-        """These patients, with their outcomes as targets."""
-        return Examples(self.stays.select(patients), self.died[patients])
 
 
 @dataclass(frozen=True, slots=True)

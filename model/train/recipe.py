@@ -14,9 +14,8 @@ class Recipe:
     """cell, hidden_size: the model's shape.
     epochs: most passes over the stays; the learning rate ends its cycle with the last.
     patience: epochs without a better validation loss after which training ends.
-    teachers: models a fold whose out-of-fold scores the model learns beside the outcome; 0: none.
-    folds: folds of the stays for the teachers.
-    label_weight: weight of the outcome where there are teachers; the rest is their score's.
+    folds: folds in which the teacher scores the stays that it did not learn from; 0: no teacher.
+    label_weight: weight of the outcome beside the teacher's score, where there is a teacher.
     early_weight: weight of the loss at admission, relative to 1 at 48 h; linear between and beyond.
     positive_weight: weight of the loss on deaths (they are one in seven); calibration takes it out of the
         risk again.
@@ -33,9 +32,8 @@ class Recipe:
     dropout: float = 0.0
     clip_norm: float = 1.0
     average_decay: float = 0.995
-    early_weight: float = 0.2
+    early_weight: float = 0.05
     positive_weight: float = 1.0
-    teachers: int = 2
     folds: int = 5
     label_weight: float = 0.3
     seed: int = 0

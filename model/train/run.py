@@ -1,4 +1,4 @@
-"""A whole training run: teachers, the model, its calibration, its figures, its artifact."""
+"""A whole training run: the teacher, the model, its calibration, its figures, its artifact."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from model.datasets.stays import Outcomes, Stays, drop_implausible
 from model.evaluate.horizons import Evaluation, evaluate_offline
 from model.risk_model import RiskModel
 from model.train.calibration import calibrate
-from model.train.distil import out_of_fold_targets
-from model.train.fit import Examples, Progress, fit
+from model.train.examples import Examples
+from model.train.fit import Progress, fit
 from model.train.recipe import Recipe
+from model.train.teacher import out_of_fold_targets
 
 CHECKPOINTS = "checkpoints"
 
@@ -44,34 +45,21 @@ def train(
     learnt: Recorded,
     validation: Recorded,
     out: Path,
-    report: Callable[[str, Progress], None] = lambda *_: None,
+    *,
+    taught: Callable[[int], None] = lambda _: None,
+    fitted: Callable[[Progress], None] = lambda _: None,
 ) -> tuple[RiskModel, Evaluation]:
     """Train on `learnt`, stop and calibrate on `validation`, write the artifact to `out`.
 
-    A run that was cut off goes on from `out/checkpoints`. `report` gets the name of what is being trained.
-    Returns the model and its figures on `validation`. Raises `DatasetError`.
+    A run that was cut off goes on from `out/checkpoints`. `taught` gets the number of the teacher's folds
+    done, `fitted` each epoch. Returns the model and its figures on `validation`. Raises `DatasetError`.
     """
     checkpoints = out / CHECKPOINTS
     examples, held_out = learnt.examples(), validation.examples()
-    if recipe.teachers:
-        targets = out_of_fold_targets(
-            recipe,
-            examples,
-            checkpoints=checkpoints,
-            report=lambda teacher, progress: report(
-                f"teacher {teacher.number * recipe.folds + teacher.fold + 1}"
-                f" of {recipe.teachers * recipe.folds}",
-                progress,
-            ),
-        )
+    if recipe.folds:
+        targets = out_of_fold_targets(recipe, examples, checkpoints=checkpoints, report=taught)
         examples = replace(examples, targets=targets)
-    model = fit(
-        recipe,
-        examples,
-        held_out,
-        checkpoint=checkpoints / "model.pt",
-        report=lambda progress: report("model", progress),
-    )
+    model = fit(recipe, examples, held_out, checkpoint=checkpoints / "model.pt", report=fitted)
     calibrate(model, held_out, recipe.early_weight)
     figures = evaluate_offline(model, validation.stays, validation.outcomes)
     artifact.save(model, out, _card(recipe, learnt, validation, figures))

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from model.errors import DatasetError
 from model.train import fit
@@ -40,12 +40,11 @@ def train(
     batch_size: Annotated[int, typer.Option(min=1, help="Stays an update.")] = DEFAULT.batch_size,
     learning_rate: Annotated[float, typer.Option(min=0, help="Peak of its cycle.")] = DEFAULT.learning_rate,
     dropout: Annotated[float, typer.Option(min=0, max=0.9, help="Of inputs and output.")] = DEFAULT.dropout,
-    teachers: Annotated[
-        int, typer.Option(min=0, help="Models a fold whose scores of unseen patients are learnt; 0: none.")
-    ] = DEFAULT.teachers,
-    folds: Annotated[int, typer.Option(min=2, help="Folds for the teachers.")] = DEFAULT.folds,
+    folds: Annotated[
+        int, typer.Option(min=0, help="Folds in which a teacher scores what it did not see; 0: no teacher.")
+    ] = DEFAULT.folds,
     label_weight: Annotated[
-        float, typer.Option(min=0, max=1, help="Weight of the outcome beside the teachers.")
+        float, typer.Option(min=0, max=1, help="Weight of the outcome beside the teacher's score.")
     ] = DEFAULT.label_weight,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is random.")] = DEFAULT.seed,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
@@ -61,15 +60,14 @@ def train(
         batch_size=batch_size,
         learning_rate=learning_rate,
         dropout=dropout,
-        teachers=teachers,
         folds=folds,
         label_weight=label_weight,
         seed=seed,
     )
     try:
         learnt, held_out = Recorded.read(data, learn), Recorded.read(data, validate)
-        with _Bars() as bars:
-            model, figures = run(recipe, learnt, held_out, out, bars.report)
+        with _Bars(recipe) as bars:
+            model, figures = run(recipe, learnt, held_out, out, taught=bars.taught, fitted=bars.fitted)
     except DatasetError as error:
         raise DataError(str(error)) from None
     last = figures.at(None)
@@ -82,18 +80,21 @@ def train(
 
 
 class _Bars:
-    """One progress bar for each model that is being trained, on standard error."""
+    """How far the teacher and the model are, on standard error."""
 
-    def __init__(self) -> None:
+    def __init__(self, recipe: Recipe) -> None:
         self._progress = Progress(
-            TextColumn("{task.description:<20}"),
+            TextColumn("{task.description:<8}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("epochs  loss {task.fields[loss]}"),
+            TextColumn("{task.fields[told]}"),
             TimeElapsedColumn(),
             console=Console(file=sys.stderr),
         )
-        self._tasks: dict[str, TaskID] = {}
+        self._folds = self._progress.add_task(
+            "teacher", total=recipe.folds, told="folds", visible=recipe.folds > 0
+        )
+        self._epochs = self._progress.add_task("model", total=recipe.epochs, told="epochs")
 
     def __enter__(self) -> _Bars:
         self._progress.start()
@@ -102,14 +103,11 @@ class _Bars:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def report(self, name: str, progress: fit.Progress) -> None:
-        if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(name, total=progress.epochs, loss="")
-        validation = (
-            "" if progress.validation_loss is None else f", validation {progress.validation_loss:.4f}"
-        )
-        self._progress.update(
-            self._tasks[name],
-            completed=progress.epoch,
-            loss=f"{progress.loss:.4f}{validation}",
-        )
+    def taught(self, folds: int) -> None:
+        self._progress.update(self._folds, completed=folds)
+
+    def fitted(self, progress: fit.Progress) -> None:
+        told = f"epochs, loss {progress.loss:.4f}"
+        if progress.validation_loss is not None:
+            told += f", validation {progress.validation_loss:.4f}"
+        self._progress.update(self._epochs, completed=progress.epoch, told=told)

@@ -30,7 +30,6 @@ QUICK = [
     "--epochs=6",
     "--batch-size=4",
     "--learning-rate=0.02",
-    "--teachers=1",
     "--folds=2",
     "--json",
 ]

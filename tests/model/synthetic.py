@@ -7,7 +7,7 @@ from hypothesis import settings
 from model.datasets.stays import Stays
 from model.features import Normalisation
 from model.risk_model import RiskModel, Shape
-from model.train.fit import Examples
+from model.train.examples import Examples
 from model.variables import INDEX, NAMES, STATICS, VARIABLES
 
 PROPERTY = settings(max_examples=40, deadline=None)

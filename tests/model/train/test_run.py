@@ -8,14 +8,13 @@ from model.datasets.padding import step_starts
 from model.datasets.stays import Outcomes
 from model.evaluate.offline import step_risks
 from model.train.calibration import calibrate, fit_platt
-from model.train.distil import out_of_fold_targets
+from model.train.examples import Examples
 from model.train.recipe import Recipe
 from model.train.run import Recorded, train
+from model.train.teacher import out_of_fold_targets
 from tests.model import synthetic
 
-RECIPE = Recipe(
-    hidden_size=8, epochs=8, batch_size=4, learning_rate=0.01, average_decay=0.9, teachers=1, folds=2
-)
+RECIPE = Recipe(hidden_size=8, epochs=8, batch_size=4, learning_rate=0.01, average_decay=0.9, folds=2)
 
 
 def recorded(name, patients, seed):
@@ -23,15 +22,36 @@ def recorded(name, patients, seed):
     return Recorded(name, examples.stays, Outcomes(examples.stays.record_ids, examples.died))
 
 
-def test_teachers_know_only_other_patients():
-    """A patient's target must not depend on its own outcome."""
+def test_the_teacher_knows_only_other_patients():
+    """A patient's target must not depend on its own outcome, and follow from the others'."""
     examples = synthetic.learnable()
-    known = out_of_fold_targets(RECIPE, examples)
+    targets = out_of_fold_targets(RECIPE, examples)
     starts = step_starts(examples.stays)
-    assert known.shape == (starts[-1],)
-    assert ((known > 0) & (known < 1)).all()
-    last = known[starts[1:] - 1]
+    assert targets.shape == (starts[-1],)
+    assert ((targets > 0) & (targets < 1)).all()
+    last = targets[starts[1:] - 1]
     assert last[examples.died].mean() - last[~examples.died].mean() > 0.2
+
+
+def test_a_lie_about_one_patient_is_not_believed():
+    """With its outcome turned around (and another's, so that the folds stay), it is scored by its peers."""
+    examples = synthetic.learnable()
+    dead, alive = int(np.flatnonzero(examples.died)[1]), int(np.flatnonzero(~examples.died)[1])
+    lied = examples.died.copy()
+    lied[[dead, alive]] = lied[[alive, dead]]
+    targets = out_of_fold_targets(RECIPE, Examples(examples.stays, lied))
+    last = step_starts(examples.stays)[1:] - 1
+    assert targets[last[dead]] > targets[last[alive]]
+
+
+def test_folds_that_are_stored_are_not_taught_again(tmp_path):
+    examples, told = synthetic.learnable(), []
+    first = out_of_fold_targets(RECIPE, examples, checkpoints=tmp_path, report=told.append)
+    stored = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    again = out_of_fold_targets(RECIPE, examples, checkpoints=tmp_path, report=told.append)
+    np.testing.assert_array_equal(first, again)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == stored
+    assert told == [1, 2, 1, 2]
 
 
 def test_platt_scaling_recovers_slope_and_offset():
@@ -52,13 +72,14 @@ def test_calibration_makes_the_mean_risk_the_base_rate():
 
 
 def test_a_run_writes_an_artifact_that_says_how_it_was_made(tmp_path):
-    told = []
+    told: list[object] = []
     model, figures = train(
         RECIPE,
         recorded("a", 120, 0),
         recorded("b", 120, 1),
         tmp_path,
-        lambda name, progress: told.append((name, progress.epoch)),
+        taught=told.append,
+        fitted=lambda progress: told.append(f"epoch {progress.epoch}"),
     )
     loaded = artifact.load(tmp_path)
     assert loaded.hash == model.hash
@@ -66,8 +87,5 @@ def test_a_run_writes_an_artifact_that_says_how_it_was_made(tmp_path):
     assert card.recipe == RECIPE.to_json()
     assert card.metrics["set b, last score"]["auroc"] == pytest.approx(figures.at(None).auroc, abs=1e-4)
     assert figures.at(None).auroc > 0.9
-    assert [name for name, epoch in told if epoch == 1] == [
-        *(f"teacher {number} of 2" for number in (1, 2)),
-        "model",
-    ]
+    assert told[:3] == [1, 2, "epoch 1"]
     json.dumps(figures.to_json())
