@@ -51,7 +51,6 @@ def replay(
     has to be there: vitalstream topics create.
     """
     partitions(settings, settings.observations_topic)
-    stop = stop_on_signals()
     try:
         stays = physionet2012.read(data, name)
     except DatasetError as error:
@@ -61,6 +60,7 @@ def replay(
     start_ms = _millis(start) if start else int(time.time() * 1000) - span_ms
     recorded = Recorded(stays, start_ms, stagger_ms, settings.observations_topic)
     pace = Pace(start_ms, speed) if speed else None
+    stop = stop_on_signals()
     with closing(make_sink(settings)) as sink, Counter(f"replay {name}", len(recorded)) as counter:
         deliver(recorded, sink, stop, counter.add, pace, recorded.end_ms)
     counter.conclude(len(stays), as_json)

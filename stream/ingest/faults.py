@@ -22,11 +22,14 @@ FAULTS: tuple[Callable[[bytes], bytes], ...] = (
 
 
 class Faulty:
-    """A timeline in which a `share` of the events is followed by a faulty copy, of the same key and time."""
+    """A timeline in which a `share` of the events is followed by a faulty copy, of the same key and time. The
+    same seed gives the same faults, however the calls of `tick` divide the events."""
 
     def __init__(self, timeline: Timeline, share: float, seed: int) -> None:
         self._timeline, self._share = timeline, share
-        self._chance = np.random.default_rng(seed)
+        self._when, self._which = (
+            np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2)
+        )
 
     def due(self, until_ms: int) -> int:
         """Events that are due, without the faulty ones."""
@@ -35,12 +38,12 @@ class Faulty:
     def tick(self, until_ms: int, limit: int) -> Outgoing:
         """As the timeline's; `limit` does not count the faulty ones."""
         sound = self._timeline.tick(until_ms, limit)
-        copies = 1 + (self._chance.random(len(sound)) < self._share)
+        copies = 1 + (self._when.random(len(sound)) < self._share)
         rows = np.repeat(np.arange(len(sound)), copies)
         numbers: list[int] = rows.tolist()
         values = [sound.values[row] for row in numbers]
         for place in np.flatnonzero(np.diff(rows, prepend=-1) == 0).tolist():
-            values[place] = FAULTS[self._chance.integers(len(FAULTS))](values[place] or b"")
+            values[place] = FAULTS[self._which.integers(len(FAULTS))](values[place] or b"")
         keys = [sound.keys[row] for row in numbers]
         timestamps = None if sound.timestamps is None else sound.timestamps[rows]
         return Outgoing(sound.topic, values, keys, timestamps=timestamps)

@@ -19,7 +19,7 @@ SPARKS = "▁▂▃▄▅▆▇█"
 BAR_CELLS = 8
 NARROW_TREND = 8
 PATIENT_CELLS = 10
-WIDE = 116
+WIDE = 120
 ROWS_AROUND = 9
 """Lines of the picture that are not patients."""
 
@@ -68,10 +68,10 @@ def table(beds: Sequence[Bed], now_ms: int, points: Points, width: int) -> Table
     """One row for each bed, in the given order; fewer columns where `width` is below `WIDE`."""
     wide = width >= WIDE
     grid = Table(box=None, padding=(0, 1 if wide else 0, 0, 1), header_style="bold")
-    for title, justify in _columns(wide):
-        least = PATIENT_CELLS if title == "Patient" else None
-        grid.add_column(title, justify=justify, no_wrap=True, min_width=least)  # type: ignore[arg-type]
-    grid.add_column("Not measured", no_wrap=True, overflow="ellipsis", ratio=1)
+    for title, least in _columns(wide):
+        left = title in ("Patient", "Trend", "")
+        grid.add_column(title, justify="left" if left else "right", no_wrap=True, min_width=least)
+    grid.add_column("Not measured", no_wrap=True, overflow="ellipsis")
     for bed in beds:
         cells = [*_risk(bed, now_ms, wide), _news2(bed), *_vitals(bed, points, wide)]
         if wide:
@@ -80,13 +80,12 @@ def table(beds: Sequence[Bed], now_ms: int, points: Points, width: int) -> Table
     return grid
 
 
-def _columns(wide: bool) -> list[tuple[str, str]]:
-    columns = [("Patient", "left"), ("Risk", "right")]
-    if wide:
-        columns.append(("", "left"))
-    columns += [("Trend", "left"), ("", "right"), ("NEWS2", "right"), ("HR", "right"), ("BP", "right")]
-    columns += [("RR", "right"), ("SpO2", "right"), ("Temp", "right")]
-    return columns + ([("GCS", "right"), ("Seen", "right")] if wide else [])
+def _columns(wide: bool) -> list[tuple[str, int]]:
+    """Titles, and the cells below which a column is not squeezed."""
+    trend = [("", BAR_CELLS), ("Trend", BUCKETS)] if wide else [("Trend", NARROW_TREND)]
+    columns = [("Patient", PATIENT_CELLS), ("Risk", 7), *trend, ("±", 3), ("NEWS2", 5), ("HR", 4), ("BP", 8)]
+    columns += [("RR", 3), ("SpO2", 4), ("Temp", 5)]
+    return columns + ([("GCS", 3), ("Seen", 6)] if wide else [])
 
 
 def _risk(bed: Bed, now_ms: int, wide: bool) -> list[Text]:

@@ -91,7 +91,7 @@ def test_green_is_only_for_low_risk_that_rests_on_enough(board):
     assert "red" in style(risk=0.6) and "yellow" in style(risk=0.3)
 
 
-@pytest.mark.parametrize("width", [60, 80, 116, 160])
+@pytest.mark.parametrize("width", [60, 80, 120, 160])
 @pytest.mark.parametrize("height", [12, 24, 50])
 def test_it_fits_the_terminal(width, height):
     board = Board()

@@ -1,0 +1,174 @@
+"""The commands as a user starts them: what they print, how they end."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from stream.cli import app
+from stream.commands.demo import HISTORY_HOURS, plot
+from stream.connection import Connection
+from stream.errors import DataError, TopicError
+from stream.ingest.simulator import Ward
+from stream.topics import Admin, TopicSpec
+
+VITALSTREAM = [sys.executable, "-m", "stream"]
+ROOT = Path(__file__).resolve().parents[2]
+FIGURES = ["events", "scores", "dead_letters", "events_per_second", "latency_p50_ms", "latency_p99_ms"]
+STAY = """Time,Parameter,Value
+00:00,RecordID,{record}
+00:00,Age,71
+00:00,Gender,1
+00:00,Height,-1
+00:00,ICUType,3
+00:00,Weight,80.5
+00:07,HR,88
+00:07,NISysABP,121
+01:37,HR,{last}
+"""
+
+
+def vitalstream(*arguments, environment=None):
+    done = subprocess.run(
+        [*VITALSTREAM, *arguments],
+        cwd=ROOT,
+        env=os.environ | (environment or {}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_a_demo_accounts_for_every_event_and_ends_with_its_figures():
+    done = vitalstream("demo", "--for", "5", "--json")
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert list(figures) == FIGURES
+    assert figures["events"] == figures["scores"] + figures["dead_letters"]
+    assert figures["scores"] > 60 * 6 * 60 and figures["dead_letters"] > 0
+    assert 0 < figures["latency_p50_ms"] <= figures["latency_p99_ms"]
+    assert "\x1b" not in done.stdout + done.stderr
+    assert "highest risk" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_the_live_table_with_the_summary():
+    process, terminal = pty.fork()
+    if not process:
+        os.chdir(ROOT)
+        os.execve(
+            VITALSTREAM[0],
+            [*VITALSTREAM, "demo"],
+            os.environ | {"COLUMNS": "120", "LINES": "30", "TERM": "xterm"},
+        )
+    screen, until, interrupted = "", time.monotonic() + 100, False
+    try:
+        while time.monotonic() < until:
+            try:
+                screen += os.read(terminal, 65536).decode("utf-8", "replace")
+            except OSError:
+                break
+            if "p99" in screen and not interrupted:
+                interrupted = True
+                os.write(terminal, b"\x03")
+        ended, status = os.waitpid(process, 0)
+        process = 0
+        assert ended and os.waitstatus_to_exitcode(status) == 0, screen[-2000:]
+    finally:
+        os.close(terminal)
+        if process:
+            os.kill(process, signal.SIGKILL)
+    assert "sim-0000" in screen and "NEWS2" in screen and "60 patients" in screen
+    summary = screen[screen.rindex("not a medical device") :]
+    assert re.search(r"[\d,]+ events → [\d,]+ scores", summary)
+    assert screen.rindex("\x1b[?25h") > screen.rindex("\x1b[?25l"), "the cursor stays hidden"
+
+
+@pytest.fixture(scope="module")
+def topics(kafka):
+    names = {"observations": f"events-{os.getpid()}", "scores": f"scores-{os.getpid()}"}
+    admin = Admin(Connection(kafka))
+    admin.create([TopicSpec(name, 3) for name in names.values()])
+    admin.close()
+    return {
+        "VITALSTREAM_BOOTSTRAP_SERVERS": kafka,
+        "VITALSTREAM_OBSERVATIONS_TOPIC": names["observations"],
+        "VITALSTREAM_SCORES_TOPIC": names["scores"],
+    }
+
+
+def test_recorded_stays_are_replayed_and_watched(topics, tmp_path):
+    folder = tmp_path / "physionet2012" / "set-c"
+    folder.mkdir(parents=True)
+    for record, last in ((201, 99), (202, 61)):
+        (folder / f"{record}.txt").write_text(STAY.format(record=record, last=last))
+    sent = vitalstream("replay", "--data", str(tmp_path), "--set", "c", "--json", environment=topics)
+    assert {name: json.loads(sent.stdout)[name] for name in ("events", "patients")} == {
+        "events": 6,
+        "patients": 2,
+    }
+
+    seen = json.loads(vitalstream("watch", "--once", "--json", environment=topics).stdout)
+    vitals = {patient["patient_id"]: patient["vitals"] for patient in seen["patients"]}
+    assert vitals == {
+        "201": {"heart_rate": 99, "systolic_pressure": 121},
+        "202": {"heart_rate": 61, "systolic_pressure": 121},
+    }
+    assert time.time() * 1000 - 60_000 < seen["observed_at"] <= time.time() * 1000
+
+    table = vitalstream("watch", "--once", environment=topics).stdout
+    assert "201" in table and "99" in table and "\x1b" not in table
+
+
+def test_a_ward_is_simulated_for_a_while(topics):
+    sent = vitalstream(
+        "simulate",
+        "--patients",
+        "5",
+        "--for",
+        "1",
+        "--speed",
+        "600",
+        "--interval",
+        "60",
+        "--json",
+        environment=topics,
+    )
+    figures = json.loads(sent.stdout)
+    assert (figures["events"], figures["patients"]) == (51, 5)
+
+
+@pytest.mark.parametrize("command", ["simulate", "replay", "watch"])
+def test_a_missing_topic_is_said_and_not_made(topics, command):
+    missing = topics | {"VITALSTREAM_OBSERVATIONS_TOPIC": "missing"}
+    for _ in range(2):
+        done = CliRunner().invoke(app, [command], env=missing)
+        assert isinstance(done.exception, TopicError)
+        assert str(done.exception) == "missing is missing: create it with `vitalstream topics create`"
+
+
+def test_missing_data_is_said(topics, tmp_path):
+    done = CliRunner().invoke(app, ["replay", "--data", str(tmp_path)], env=topics)
+    assert isinstance(done.exception, DataError)
+    assert "physionet" in str(done.exception)
+
+
+def test_the_plot_of_the_demo_has_ill_patients_and_stale_sensors_while_it_is_watched():
+    patients = Ward(60, 1, 0, 60.0, plot(1.0)).patients
+    rows = np.arange(60)
+    before, after = (
+        patients.severity(rows, np.full(60, hour)) for hour in (HISTORY_HOURS, HISTORY_HOURS + 1)
+    )
+    assert (before == 0).sum() > 40 and (after - before > 0.2).sum() >= 3
+    turning_stale = (patients.silent_from > HISTORY_HOURS - 2) & (patients.silent_from < HISTORY_HOURS - 1)
+    assert turning_stale.any()
