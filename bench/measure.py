@@ -54,12 +54,14 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
 
 
-def write(name: str, title: str, text: str, figures: Mapping[str, Any]) -> None:
-    """Print the table; write `results/<name>.md` and `results/<name>.json`."""
+def write(name: str | None, title: str, text: str, figures: Mapping[str, Any]) -> None:
+    """Print the table; write `results/<name>.md` and `results/<name>.json` where there is a name."""
+    print(f"{title}\n\n{text}")
+    if name is None:
+        return
     RESULTS.mkdir(exist_ok=True)
     told = machine()
     where = f"{told['cpu']}, {told['cores']} cores, Python {told['python']}"
     (RESULTS / f"{name}.md").write_text(f"# {title}\n\nMeasured on: {where}.\n\n{text}")
     report = {"machine": told, **figures}
     (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
-    print(f"{title}\n\n{text}")

@@ -242,7 +242,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="bench.pipeline"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="about two minutes, one round: to see that it works"
+        "--quick", action="store_true", help="one round, one size of ward, no files: to see that it works"
     )
     parser.add_argument("--only", action="append", choices=WAYS, help="this way (may be repeated)")
     args = parser.parse_args()
@@ -256,7 +256,7 @@ def main() -> None:
     compared = ratios(results)
     text += "".join(f"- {name}: {ratio:.2f}\n" for name, ratio in compared.items())
     figures = {"plan": asdict(plan), "ratios": compared, "results": results}
-    name = "pipeline-quick" if args.quick or args.only else "pipeline"
+    name = None if args.quick or args.only else "pipeline"
     write(name, "The running pipeline on a real broker", text, figures)
 
 

@@ -1,0 +1,119 @@
+"""The worker's rooms one by one, without Kafka: CPU µs an event.
+
+The same messages as `bench.pipeline`, in micro-batches of 4,096, through the real rooms with the shipped
+model on the CPU. What is missing of a worker's CPU time is what its client costs: see `bench.clients`.
+
+    python -m bench.stages [--events 400000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.measure import markdown, write
+from bench.messages import START_MS, observations
+from model.artifact import load
+from stream.alert.vitals import SIGNS, VitalSigns
+from stream.batch.waves import pack
+from stream.decode.decoder import Decoder
+from stream.publish.scores import ScoreEncoder
+from stream.records import Events, Records
+from stream.settings import Settings
+from stream.state.repeats import repeats
+from stream.state.slots import Slot
+from stream.state.store import StateStore
+from stream.step.stepper import Stepper
+
+BATCH = 4096
+PARTITIONS = 4
+PATIENTS = (50_000, 500)
+
+
+def polled(events: int, patients: int) -> Iterator[Records]:
+    pairs, offset = observations(events, patients), 0
+    while rows := list(islice(pairs, BATCH)):
+        keys = [key for key, _ in rows]
+        offsets = np.arange(offset, offset + len(rows))
+        partitions = np.array([int(key[1:]) % PARTITIONS for key in keys], np.int32)
+        yield Records(
+            "observations", [value for _, value in rows], keys, partitions, offsets, START_MS + offsets
+        )
+        offset += len(rows)
+
+
+class Stopwatch:
+    """CPU time of the process by stage, one list of times a stage."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, list[float]] = defaultdict(list)
+
+    def __call__(self, stage: str, call: Callable[..., Any], *arguments: Any) -> Any:
+        begin = time.process_time()
+        result = call(*arguments)
+        self.taken[stage].append(time.process_time() - begin)
+        return result
+
+
+def measure(events: int, patients: int) -> dict[str, float]:
+    settings = Settings()
+    model = load(settings.model, torch.device("cpu"))
+    store = StateStore(model.initial_state(), settings.initial_resident_patients, patients)
+    stepper = Stepper(model, store, model.initial_state())
+    decoder, vitals = Decoder(settings.max_event_bytes, settings.max_future), VitalSigns(model.vital_columns)
+    encoder = ScoreEncoder(
+        "scores",
+        source="observations",
+        model_name=model.name,
+        model_hash=model.hash,
+        target=model.target,
+        signs=SIGNS,
+        warm_up=settings.warm_up_events,
+    )
+    watch = Stopwatch()
+    for records in polled(events, patients):
+        decoded = watch("decode", decoder.decode, records).events
+        slots = watch("state: find slots", store.admit, decoded.patients, decoded.partitions)
+        watch("state: repeats", _repeats, store, slots, decoded)
+        packing = watch("batch: waves", pack, slots)
+        scores, refused = watch("step", stepper.step, decoded, packing)
+        assert len(scores) == len(records) and not len(refused)
+        assessment = watch("alert: NEWS2, stale signs", vitals.assess, scores.vitals, scores.ages)
+        watch("publish: JSON", encoder.encode, scores, assessment, START_MS)
+    return {
+        stage: statistics.median(taken[len(taken) // 2 :]) / BATCH * 1e6
+        for stage, taken in watch.taken.items()
+    }
+
+
+def _repeats(store: StateStore, slots: Slot, events: Events) -> None:
+    repeats(slots, events.digests, store.digests(slots), events.kinds)
+    store.remember(slots, events.digests)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--events", type=int, default=400_000)
+    events = parser.parse_args().events // BATCH * BATCH
+    torch.set_num_threads(1)
+    found = {patients: measure(events, patients) for patients in PATIENTS}
+    stages = list(found[PATIENTS[0]])
+    rows = [(stage, *(f"{found[patients][stage]:.2f}" for patients in PATIENTS)) for stage in stages]
+    rows.append(("together", *(f"{sum(found[patients].values()):.2f}" for patients in PATIENTS)))
+    text = (
+        f"Micro-batches of {BATCH}, medians over the second half of {events:,} events. CPU µs an event.\n\n"
+    )
+    text += markdown(["stage", *(f"{patients:,} patients" for patients in PATIENTS)], rows)
+    write("stages", "The worker's rooms, without Kafka", text, {"events": events, "us_per_event": found})
+
+
+if __name__ == "__main__":
+    main()
