@@ -60,6 +60,7 @@ def out_of_fold_targets(
 def _fitted(
     statistics: NDArray[np.float32], died: NDArray[np.bool_], seed: int
 ) -> HistGradientBoostingClassifier:
+    """A column that nobody measured is made constant: scikit-learn cannot bin one without any value."""
     boosting = HistGradientBoostingClassifier(
         learning_rate=0.04,
         max_iter=220,
@@ -70,8 +71,9 @@ def _fitted(
         early_stopping=False,
         random_state=seed,
     )
+    measured = np.isfinite(statistics).any(axis=0)
     with threadpool_limits(torch.get_num_threads()):
-        return boosting.fit(statistics, died)
+        return boosting.fit(np.where(measured, statistics, 0), died)
 
 
 def _sample(examples: Examples, patients: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
