@@ -85,6 +85,7 @@ class Features(nn.Module):
     shift: Tensor
     static_mean: Tensor
     static_std: Tensor
+    numeric_columns: Tensor
 
     def __init__(self, normalisation: Normalisation) -> None:
         super().__init__()
@@ -101,6 +102,7 @@ class Features(nn.Module):
         }
         for name, constant in constants.items():
             self.register_buffer(name, constant.float(), persistent=False)
+        self.register_buffer("numeric_columns", torch.tensor(_NUMERIC_COLUMNS), persistent=False)
 
     def initial(self) -> Tensor:
         """Memory of a patient of whom nothing is known: [MEMORY_SIZE]."""
@@ -113,11 +115,12 @@ class Features(nn.Module):
     def encode(self, statics: Tensor) -> Tensor:
         """Raw statics [B, 5] (NaN unknown) to [B, 12]: age, height, weight standardised (0 where unknown)
         and their missing flags, female, male, one column for each unit type."""
-        numeric = (statics[:, _NUMERIC_COLUMNS] - self.static_mean) / self.static_std
+        numeric = statics.index_select(1, self.numeric_columns)
+        numeric = (numeric - self.static_mean) / self.static_std
         unknown = torch.isnan(numeric)
         numeric = torch.where(unknown, 0.0, numeric).clamp(-LIMIT, LIMIT)
-        sex = statics[:, [_SEX]] == torch.arange(2, device=statics.device)
-        unit = statics[:, [_UNIT_TYPE]] == torch.arange(1, 5, device=statics.device)
+        sex = statics[:, _SEX, None] == torch.arange(2, device=statics.device)
+        unit = statics[:, _UNIT_TYPE, None] == torch.arange(1, 5, device=statics.device)
         return torch.cat((numeric, unknown.float(), sex.float(), unit.float()), dim=1)
 
     def step(self, old: Memory, new: Memory, values: Tensor, elapsed: Tensor) -> Tensor:

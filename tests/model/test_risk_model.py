@@ -117,3 +117,31 @@ def test_calibration_changes_the_risk_not_the_order():
     torch.testing.assert_close(model.risk(logits), torch.sigmoid(logits))
     model.calibrate(0.5, -1.0)
     torch.testing.assert_close(model.risk(logits), torch.sigmoid(0.5 * logits - 1.0))
+
+
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_a_step_never_waits_for_the_device(cell):
+    """Meta tensors have no values: whatever reads one (`item`, `bool`, a mask as index) fails."""
+    model = synthetic.model(cell).to("meta")
+    state = torch.empty(3, model.state_size, device="meta")
+    with torch.inference_mode():
+        admitted = model.admit(state, torch.empty(3, 5, device="meta"))
+        new, risk = model.step(
+            admitted, torch.empty(3, len(NAMES), device="meta"), torch.empty(3, device="meta")
+        )
+        vitals, ages = model.vitals(new)
+    assert (new.shape, risk.shape) == (state.shape, (3,))
+    assert vitals.shape == ages.shape == (3, len(VITAL_COLUMNS))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("cell", CELL_NAMES)
+def test_cuda_gives_the_scores_of_the_cpu(cell):
+    rng = np.random.default_rng(7)
+    values, statics = synthetic.values(rng, 600, 5), synthetic.statics(rng, 600)
+    elapsed = synthetic.elapsed(rng, 600, 5)
+    here = synthetic.stepped(synthetic.model(cell), values, statics, elapsed)
+    there = synthetic.stepped(
+        synthetic.model(cell).cuda(), *(tensor.cuda() for tensor in (values, statics, elapsed))
+    )
+    torch.testing.assert_close(there.cpu(), here, rtol=0, atol=1e-5)

@@ -1,0 +1,40 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model import artifact
+from model.datasets.padding import step_starts
+from model.evaluate.horizons import evaluate_offline
+from model.evaluate.offline import step_risks
+from model.train.run import Recorded
+
+DATA = Path(os.environ.get("VITALSTREAM_DATA", "../shared/data"))
+SHIPPED = Path(artifact.__file__).parent / "pretrained"
+
+needs_data = pytest.mark.skipif(
+    not (DATA / "physionet2012" / "observations_b.parquet").exists(), reason="PhysioNet 2012 is not there"
+)
+
+
+@needs_data
+def test_the_shipped_model_ranks_set_b_as_its_card_says():
+    recorded = Recorded.read(DATA, "b")
+    figures = evaluate_offline(artifact.load(SHIPPED), recorded.stays, recorded.outcomes)
+    assert figures.at(None).auroc >= 0.857
+    assert figures.at(24.0).auroc >= 0.825
+    claimed = artifact.read_description(SHIPPED).training.metrics
+    assert claimed["set b, last score"]["auroc"] == pytest.approx(figures.at(None).auroc, abs=2e-4)
+    assert claimed["set b, 24 h"]["auprc"] == pytest.approx(figures.at(24.0).auprc, abs=2e-4)
+
+
+@needs_data
+def test_the_shipped_model_is_calibrated():
+    """The mean risk of the last scores is near the death rate: of all patients, and of the upper tenth."""
+    recorded = Recorded.read(DATA, "b")
+    examples = recorded.examples()
+    risks = step_risks(artifact.load(SHIPPED), examples.stays)[step_starts(examples.stays)[1:] - 1]
+    assert risks.mean() == pytest.approx(examples.died.mean(), abs=0.02)
+    highest = np.argsort(risks)[-400:]
+    assert risks[highest].mean() == pytest.approx(examples.died[highest].mean(), abs=0.06)
