@@ -1,18 +1,24 @@
 """The sink over librdkafka: the hot path.
 
 One `produce` call a record: with positional arguments it costs less than building `produce_batch`'s
-dictionaries, and takes timestamps and headers, which `produce_batch` does not. Every record carries its
-report, because librdkafka tells of a failed record in no other way (`bench/clients.py` has the figures).
+dictionaries, and takes timestamps and headers, which `produce_batch` does not (`bench/clients.py` has the
+figures). Where the partitions are given, only the last record of each partition carries a report: a
+partition's records are acknowledged in order, and `enable.gapless.guarantee` makes the loss of any of them
+fatal to the producer. A report a record would cost as much again as producing it.
 """
 
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
 
+import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from stream._librdkafka import configuration, create, reason
@@ -21,8 +27,11 @@ from stream.errors import DeliveryError
 from stream.records import Outgoing
 
 log = logging.getLogger(__name__)
+log.addFilter(lambda record: "enable.gapless.guarantee is experimental" not in record.getMessage())
 
 CLOSE_TIMEOUT_S = 30.0
+DELIVERY_TIMEOUT_S = 120.0
+NEVER = 0
 FULL_QUEUE_WAIT_S = 0.05
 MAX_RECORD_BYTES = 4 * 1024 * 1024  # above the topic's own limit, which the broker enforces
 ANY_PARTITION = -1
@@ -32,7 +41,8 @@ Report = Callable[[KafkaError | None, Message], None]
 
 
 class LibrdkafkaSink:
-    """A `Sink`. A record fails after two minutes without acknowledgement (`delivery.timeout.ms`).
+    """A `Sink`. It fails when a record is not acknowledged in two minutes. (librdkafka's own
+    `delivery.timeout.ms` would drop the record and go on: a gap that no report tells of.)
 
     The first failure ends the sink: every later `send`, `service` and `flush` raises it again, and
     nothing but `close` is left to do.
@@ -43,24 +53,24 @@ class LibrdkafkaSink:
             connection,
             {
                 "enable.idempotence": True,
+                "enable.gapless.guarantee": True,
                 "linger.ms": linger_ms,
                 "compression.type": compression,
                 "partitioner": "murmur2_random",
-                "delivery.timeout.ms": 120_000,
+                "delivery.timeout.ms": NEVER,
                 "queue.buffering.max.messages": 100_000,
                 "message.max.bytes": MAX_RECORD_BYTES,
-                "error_cb": self._on_error,
             },
         )
         self._producer: Producer | None = create(Producer, settings, logger=log)
         self._failure: DeliveryError | None = None
+        self._sent: deque[_Sent] = deque()
 
     def send(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None = None) -> None:
         producer = self._open()
-        report = self._reporter(outgoing, on_acknowledged)
         produce, topic = producer.produce, outgoing.topic
         try:
-            for value, key, partition, timestamp, headers in _rows(outgoing):
+            for value, key, partition, timestamp, headers, report in self._rows(outgoing, on_acknowledged):
                 try:
                     produce(topic, value, key, partition, report, None, timestamp, headers)
                 except BufferError:
@@ -68,15 +78,17 @@ class LibrdkafkaSink:
                     self._produce_when_there_is_room(producer, record)
         except KafkaException as error:
             self._fail(topic, reason(error))
-        producer.poll(0)
+        self._serve(producer.poll, 0)
+        self._check_delivery()
         self._raise_failure()
 
     def service(self) -> None:
-        self._open().poll(0)
+        self._serve(self._open().poll, 0)
+        self._check_delivery()
         self._raise_failure()
 
     def flush(self, timeout: float) -> None:
-        left = self._open().flush(timeout)
+        left = self._serve(self._open().flush, timeout)
         self._raise_failure()
         if left:
             raise DeliveryError(f"{left} records are not acknowledged after {timeout:g} s")
@@ -104,51 +116,86 @@ class LibrdkafkaSink:
         self._raise_failure()
         return self._producer
 
-    def _reporter(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None) -> Report:
-        topic, waiting = outgoing.topic, len(outgoing)
-        if not waiting and on_acknowledged:
+    def _rows(
+        self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None
+    ) -> Iterable[tuple[Any, ...]]:
+        """What `Producer.produce` wants of each record, and its report, if it carries one."""
+        rows, marked = len(outgoing), _reported(outgoing)
+        sent = _Sent(len(marked), time.monotonic())
+        if marked:
+            self._sent.append(sent)
+        elif on_acknowledged:
             on_acknowledged()
 
         def report(error: KafkaError | None, _: Message) -> None:
-            nonlocal waiting
             if error is not None:
-                self._fail(topic, error)
+                self._fail(outgoing.topic, error)
                 return
-            waiting -= 1
-            if not waiting and on_acknowledged:
+            sent.waiting -= 1
+            if not sent.waiting and on_acknowledged:
                 on_acknowledged()
 
-        return report
+        reports: list[Report | None] = [None] * rows
+        for row in marked:
+            reports[row] = report
+        partitions, timestamps, headers = outgoing.partitions, outgoing.timestamps, outgoing.headers
+        return zip(
+            outgoing.values,
+            outgoing.keys,
+            repeat(ANY_PARTITION, rows) if partitions is None else partitions.tolist(),
+            repeat(NOW, rows) if timestamps is None else timestamps.tolist(),
+            repeat(None, rows) if headers is None else headers,
+            reports,
+            strict=True,
+        )
 
     def _produce_when_there_is_room(self, producer: Producer, record: tuple[Any, ...]) -> None:
         while self._failure is None:
-            producer.poll(FULL_QUEUE_WAIT_S)
+            self._serve(producer.poll, FULL_QUEUE_WAIT_S)
+            self._check_delivery()
             with suppress(BufferError):
                 producer.produce(*record)
                 return
 
-    def _on_error(self, error: KafkaError) -> None:
-        if error.fatal():
-            self._fail("the producer", error)
+    def _serve(self, call: Callable[[float], int], timeout: float) -> int:
+        """Run the reports that have come. confluent-kafka raises a fatal error out of the call itself; where
+        a report ran after it, that has taken the exception, and a `SystemError` is left."""
+        try:
+            return call(timeout)
+        except (KafkaException, SystemError) as error:
+            cause = error if isinstance(error, KafkaException) else error.__cause__
+            if isinstance(cause, KafkaException):
+                self._fail("the producer", reason(cause))
+            elif self._failure is None:
+                raise
+            return 0
 
     def _fail(self, what: str, error: KafkaError) -> None:
         if self._failure is None:
             self._failure = DeliveryError(f"{what}: a record was not delivered: {error.str()}")
+
+    def _check_delivery(self) -> None:
+        while self._sent and not self._sent[0].waiting:
+            self._sent.popleft()
+        if self._sent and time.monotonic() - self._sent[0].since > DELIVERY_TIMEOUT_S:
+            self._failure = DeliveryError(f"records are not acknowledged after {DELIVERY_TIMEOUT_S:g} s")
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
             raise self._failure
 
 
-def _rows(outgoing: Outgoing) -> Iterable[tuple[Any, ...]]:
-    """Value, key, partition, timestamp and headers of each record, as `Producer.produce` wants them."""
-    partitions, timestamps, headers = outgoing.partitions, outgoing.timestamps, outgoing.headers
-    rows = len(outgoing)
-    return zip(
-        outgoing.values,
-        outgoing.keys,
-        repeat(ANY_PARTITION, rows) if partitions is None else partitions.tolist(),
-        repeat(NOW, rows) if timestamps is None else timestamps.tolist(),
-        repeat(None, rows) if headers is None else headers,
-        strict=True,
-    )
+@dataclass(slots=True)
+class _Sent:
+    """waiting: reports that have not come. since: when it was sent, `time.monotonic`."""
+
+    waiting: int
+    since: float
+
+
+def _reported(outgoing: Outgoing) -> list[int]:
+    """Rows that carry a report: the last of each partition; all, where the key decides the partition."""
+    if outgoing.partitions is None:
+        return list(range(len(outgoing)))
+    _, from_the_end = np.unique(outgoing.partitions[::-1], return_index=True)
+    return [len(outgoing) - 1 - row for row in from_the_end.tolist()]
