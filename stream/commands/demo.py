@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,6 +33,7 @@ def demo(
         float, typer.Option(min=0.1, help="Seconds, on the ward, between two events of a patient.")
     ] = 60.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same ward.")] = 1,
+    save: Annotated[Path | None, typer.Option(help="Save the last view as an SVG file.")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Figures as one JSON object, the last line.")
     ] = False,
@@ -55,6 +57,8 @@ def demo(
         stage.play("the last six hours", ward, start_ms, live_ms, None)
         stage.tally.timing.set()
         stage.play(f"{speed:g}× real time", Faulty(ward, FAULTY_SHARE, seed), live_ms, until_ms, speed)
+        if save:
+            stage.screen.save(save)
     conclude(stage.tally, console)
     if as_json:
         typer.echo(json.dumps(stage.tally.figures()))

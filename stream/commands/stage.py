@@ -45,7 +45,8 @@ class Stage:
     ) -> None:
         self.tally = Tally()
         self._board = Board()
-        self._sink, self._worker, self._screen, self._stop = sink, worker, screen, stop
+        self._sink, self._worker, self._stop = sink, worker, stop
+        self.screen = screen
         self._events, self._scores, self._letters = tails
 
     def play(self, title: str, timeline: Timeline, start_ms: int, until_ms: int, speed: float | None) -> None:
@@ -57,14 +58,14 @@ class Stage:
         try:
             while producer.running:
                 self._take()
-                self._screen.show(self._board, act.status())
+                self.screen.show(self._board, act.status())
                 producer.join(REFRESH_S)
         except BaseException:
             self._stop.set()
             producer.join(JOIN_TIMEOUT_S)
             raise
         self._settle()
-        self._screen.show(self._board, act.status())
+        self.screen.show(self._board, act.status())
 
     def _settle(self) -> None:
         patience = STOPPED_S if self._stop.is_set() else SETTLE_S

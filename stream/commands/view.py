@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,10 +12,13 @@ from rich.console import Console
 from rich.live import Live
 
 from stream.alert.vitals import BANDS
+from stream.errors import DataError
 from stream.web.board import Bed, Board
+from stream.web.svg import as_svg
 from stream.web.terminal import Status, picture
 
 PLAIN_EVERY_S = 5.0
+SAVED_WIDTH, SAVED_HEIGHT = 120, 32
 
 
 def points(sign: str, value: float) -> int:
@@ -31,6 +35,7 @@ class Screen:
         self._console = console
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
         self._told = time.monotonic()
+        self._last = Board(), Status("")
 
     def __enter__(self) -> Self:
         if self._live:
@@ -44,12 +49,21 @@ class Screen:
             self._live.stop()
 
     def show(self, board: Board, status: Status) -> None:
+        self._last = board, status
         if self._live:
             width, height = self._console.size
             self._live.update(picture(board, status, points, width, height - 1), refresh=True)
         elif time.monotonic() - self._told >= PLAIN_EVERY_S:
             self._told = time.monotonic()
             self._console.print(line(board, status), highlight=False, soft_wrap=True)
+
+    def save(self, path: Path) -> None:
+        """Write what was shown last as an SVG file. Raises `DataError`."""
+        view = picture(*self._last, points, SAVED_WIDTH, SAVED_HEIGHT)
+        try:
+            path.write_text(as_svg(view, "vitalstream", SAVED_WIDTH), "utf-8")
+        except OSError as error:
+            raise DataError(f"cannot write {path}: {error.strerror}") from None
 
 
 def line(board: Board, status: Status) -> str:

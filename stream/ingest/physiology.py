@@ -63,7 +63,7 @@ TRAITS: Mapping[str, Trait] = {
     "NIDiasABP": Trait(62, 7, 4.0, 0, 3),
     "NIMAP": Trait(81.7, 0, 0, 0),
     "Temp": Trait(36.8, 0.35, 0.12, 1, 0.25),
-    "GCS": Trait(15.2, 0.4, 0.2, 0),
+    "GCS": Trait(16.0, 0.4, 0.2, 0),
     "FiO2": Trait(0.30, 0.06, 0.01, 2),
     "Urine": Trait(85, 25, 25, 0, 8),
     "pH": Trait(7.40, 0.03, 0.015, 2),

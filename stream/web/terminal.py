@@ -31,7 +31,7 @@ SHORT = {
     "temperature": "Temp",
     "consciousness": "GCS",
 }
-HIGH_RISK, RAISED_RISK = 0.5, 0.2
+HIGH_RISK, RAISED_RISK = 0.5, 0.15
 """For the colour of the bar alone; the model's probabilities have no clinical thresholds."""
 HIGH_NEWS2, RAISED_NEWS2, ALONE = 7, 5, 3
 """Royal College of Physicians, NEWS2 (2017): emergency response, urgent response, one parameter alone."""
@@ -99,17 +99,19 @@ def _risk(bed: Bed, now_ms: int, wide: bool) -> list[Text]:
 
 
 def risk_style(bed: Bed, now_ms: int) -> str:
-    """Green is only for a low risk that rests on enough, and fresh, measurements: silence is no comfort."""
+    """Green is only for a low risk that rests on enough, and fresh, measurements, and that NEWS2 does not
+    contradict: silence is no comfort."""
     if bed.risk is None or now_ms - bed.seen_at >= SILENT_MS:
         return "dim"
     if bed.risk >= RAISED_RISK:
         return "bold red" if bed.risk >= HIGH_RISK else "yellow"
-    return "green" if bed.warm and not bed.stale else ""
+    reassuring = bed.warm and not bed.stale and (bed.news2 or 0) < RAISED_NEWS2
+    return "green" if reassuring else ""
 
 
 def _bar(risk: float, style: str) -> Text:
     full = max(1, round(risk * BAR_CELLS))
-    return Text("█" * full, style=style).append("░" * (BAR_CELLS - full), style="dim")
+    return Text("█" * full, style=style).append("·" * (BAR_CELLS - full), style="dim")
 
 
 def _arrow(change: float) -> Text:

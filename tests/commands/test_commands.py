@@ -51,14 +51,15 @@ def vitalstream(*arguments, environment=None):
     return done
 
 
-def test_a_demo_accounts_for_every_event_and_ends_with_its_figures():
-    done = vitalstream("demo", "--for", "5", "--json")
+def test_a_demo_accounts_for_every_event_and_ends_with_its_figures(tmp_path):
+    done = vitalstream("demo", "--for", "5", "--json", "--save", str(tmp_path / "view.svg"))
     figures = json.loads(done.stdout.splitlines()[-1])
     assert list(figures) == FIGURES
     assert figures["events"] == figures["scores"] + figures["dead_letters"]
     assert figures["scores"] > 60 * 6 * 60 and figures["dead_letters"] > 0
     assert 0 < figures["latency_p50_ms"] <= figures["latency_p99_ms"]
     assert "\x1b" not in done.stdout + done.stderr
+    assert "sim-0000" in (tmp_path / "view.svg").read_text("utf-8")
     assert "highest risk" in done.stderr and "Traceback" not in done.stderr
 
 

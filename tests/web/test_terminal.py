@@ -87,7 +87,9 @@ def test_green_is_only_for_low_risk_that_rests_on_enough(board):
         return risk_style(bed, bed.seen_at + later)
 
     assert style() == "green"
-    assert "green" not in style(stale=["heart_rate"]) + style(warm=False) + style(later=SILENT_MS)
+    assert "green" not in style(stale=["heart_rate"]) + style(warm=False) + style(later=SILENT_MS) + style(
+        news2=5
+    )
     assert "red" in style(risk=0.6) and "yellow" in style(risk=0.3)
 
 
