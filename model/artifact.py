@@ -15,7 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as parse
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 
 from model.cells import CELL_NAMES
 from model.errors import ArtifactError
@@ -81,7 +81,8 @@ def save(model: RiskModel, folder: Path, card: Card) -> None:
     """Write the two files to `folder` (made where missing) and set `model.hash`."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, folder / WEIGHTS)
+    weights = serialise(tensors)
+    (folder / WEIGHTS).write_bytes(weights)
     slope, offset = model.calibration.tolist()
     description = Description(
         name=model.name,
@@ -93,7 +94,7 @@ def save(model: RiskModel, folder: Path, card: Card) -> None:
         normalisation=_Normalisation(mean=model.normalisation.mean, std=model.normalisation.std),
         calibration=_Calibration(slope=slope, offset=offset),
         training=card,
-        weights_sha256=hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest(),
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
     )
     model.hash = description.content_hash()
     description = description.model_copy(update={"hash": model.hash})
