@@ -1,0 +1,37 @@
+"""The same path without Java: the embedded broker."""
+
+from __future__ import annotations
+
+import time
+from itertools import count
+
+import pytest
+
+from stream.embedded import EmbeddedBroker
+from stream.ingest.simulator import Ward
+from tests.flow.flow import CLIENTS, Flow, places
+
+OVERRIDES = {
+    "librdkafka": {"fetch.wait.max.ms": "5", "log_level": "3"},
+    "kafka-python": {"api_version": "2.3"},
+}
+numbers = count()
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_each_event_has_one_score_on_the_embedded_broker(embedded: EmbeddedBroker, client: str) -> None:
+    def new_topic() -> str:
+        topic = f"flow-{next(numbers)}"
+        embedded.create(topic)
+        return topic
+
+    flags = {"client_overrides": OVERRIDES[client]}
+    flow = Flow(embedded.bootstrap_servers, client, "librdkafka", new_topic, flags)
+    now = int(time.time() * 1000)
+    sent = Ward(20, seed=3, start_ms=now - 600_000, interval=60).tick(now - 60_000)
+    flow.send(sent)
+    flow.run()
+    inputs = flow.written(flow.observations)
+    assert len(inputs) == len(sent)
+    assert places(flow.scored()) == [(one.partition, one.offset) for one in inputs]
+    assert flow.written(flow.letters) == []

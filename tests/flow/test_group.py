@@ -1,0 +1,131 @@
+"""Workers that come and go while events flow."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self
+
+import pytest
+
+from stream.assembly import build_worker
+from stream.metrics import total
+from tests.broker.server import free_ports
+from tests.flow.conftest import MakeFlow
+from tests.flow.feeder import Feeder
+from tests.flow.flow import CLIENTS, IDLE_S, PATIENCE_S, Flow, fetch, places, wait_until
+
+ENDS_WITHIN_S = 10
+PARTITIONS = 4
+
+
+class Working:
+    """A worker on a thread of its own, which ends at the latest when it is left. An error that ends it is
+    raised by whoever waits for it."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._worker = build_worker(flow.settings())
+        self._stop = threading.Event()
+        self._pool = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._pool.shutdown()
+
+    @property
+    def scored(self) -> int:
+        return total(self._worker.metrics.scored)
+
+    def gauge(self, name: str) -> float | None:
+        return self._worker.metrics.registry.get_sample_value(f"vitalstream_{name}")
+
+    def start(self, until_idle: float | None = None) -> None:
+        self._running = self._pool.submit(self._worker.run, self._stop, until_idle)
+
+    def scores_more(self) -> None:
+        before = self.scored
+        self.wait_until(lambda: self.scored > before)
+
+    def wait_until(self, done: Callable[[], bool]) -> None:
+        wait_until(lambda: self._running.done() or done())
+        assert not self._running.done(), f"it ended: {self._running.exception()!r}"
+
+    def leave(self) -> None:
+        self._stop.set()
+        self.join()
+
+    def join(self) -> None:
+        self._running.result(PATIENCE_S)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_no_event_is_lost_or_doubled_when_a_worker_joins_and_another_leaves(
+    make_flow: MakeFlow, client: str
+) -> None:
+    flow = make_flow(client, PARTITIONS)
+    with Working(flow) as first, Working(flow) as second:
+        with Feeder(flow.servers, flow.observations):
+            first.start()
+            first.scores_more()
+            second.start(until_idle=IDLE_S)
+            second.scores_more()
+            first.scores_more()
+            first.leave()
+            second.wait_until(lambda: second.gauge("partitions_assigned") == PARTITIONS)
+            second.scores_more()
+        second.join()
+        scored = first.scored + second.scored
+
+    inputs = [(one.partition, one.offset) for one in flow.written(flow.observations)]
+    assert places(flow.scored()) == inputs
+    assert scored == len(inputs)
+    assert flow.committed() == {
+        partition: 1 + max(offset for at, offset in inputs if at == partition)
+        for partition in {partition for partition, _ in inputs}
+    }
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_sigterm_ends_a_worker_in_order_while_events_flow(make_flow: MakeFlow, client: str) -> None:
+    port = free_ports(1)
+    flow = make_flow(client, metrics_port=port, metrics_host="127.0.0.1", log_level="DEBUG")
+    process = flow.start("--json")
+    try:
+        with Feeder(flow.servers, flow.observations, prefix="ZQ7-"):
+            wait_until(lambda: process.poll() is not None or is_scoring(port))
+            process.send_signal(signal.SIGTERM)
+            begun = time.monotonic()
+            output, log = process.communicate(timeout=60)
+            assert time.monotonic() - begun < ENDS_WITHIN_S
+    finally:
+        process.kill()
+    assert process.returncode == 0, log
+    assert '"dead_letters": 0' in output
+    assert "Traceback" not in log
+    assert "ZQ7" not in log
+
+    scored = places(flow.scored())
+    inputs = [(one.partition, one.offset) for one in flow.written(flow.observations)]
+    assert len(set(scored)) == len(scored)
+    assert 0 < len(scored) < len(inputs)
+    assert f'"scores": {len(scored)}' in output
+    ends = {partition: 1 + max(o for p, o in scored if p == partition) for partition, _ in scored}
+    assert flow.committed() == ends
+    assert scored == [(partition, offset) for partition, offset in inputs if offset < ends.get(partition, 0)]
+
+
+def is_scoring(port: int) -> bool:
+    try:
+        _, _, text = fetch(port, "/metrics")
+    except OSError:
+        return False
+    return any(
+        line.startswith("vitalstream_events_scored_total ") and float(line.split()[1]) > 0
+        for line in text.splitlines()
+    )

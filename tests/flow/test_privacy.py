@@ -1,0 +1,84 @@
+"""I6: what operators see of a flow holds no patient's id and no value."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from typing import Any
+
+import pytest
+from prometheus_client import generate_latest
+
+from stream.assembly import build_worker
+from stream.errors import DeliveryError
+from stream.metrics import total
+from tests.flow.conftest import MakeFlow
+from tests.flow.flow import CLIENTS, outgoing
+
+NAME = 'Żółć "ZQ7"\\ %d {}'
+VALUE = 93.71828
+SENTINELS = ("ZQ7", "Żółć", "\\u017b", "71828")
+NOW = int(time.time() * 1000)
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    plain = {"patient_id": NAME, "observed_at": NOW - 1000, "values": {"HR": VALUE}, "event_id": "ZQ7-1"}
+    return plain | changes
+
+
+GOOD = [
+    event(type="admission", static={"age": VALUE, "weight": 71828.0}),
+    event(event_id="ZQ7-2", unit="ZQ7-unit"),
+    event(event_id="ZQ7-3", values={"HR": 71828.0, "ZQ7Variable": VALUE}),
+    event(event_id="ZQ7-4", observed_at=NOW - 2000),
+]
+BAD: list[dict[str, Any] | bytes] = [
+    event(event_id="ZQ7-4"),
+    event(values={"HR": "93.71828"}),
+    event(values={"HR": float("inf"), "ZQ7": VALUE}),
+    event(patient_id="ZQ7-other"),
+    event(observed_at="ZQ7"),
+    event(observed_at=NOW + 10**7),
+    event(type="ZQ7"),
+    json.dumps(event()).encode()[:-3],
+    json.dumps(event()).encode() + b"\xff",
+    event(type="admission", static={"sex": "ZQ7", "age": "71828"}),
+]
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_logs_metrics_and_headers_tell_of_no_patient(
+    make_flow: MakeFlow, client: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    debug = {"debug": "all"} if client == "librdkafka" else {}
+    flow = make_flow(client, partitions=1, client_overrides=debug, log_level="DEBUG")
+    flow.send(outgoing([(NAME, one) for one in (*GOOD, *BAD)]))
+    worker = flow.run()
+    assert total(worker.metrics.scored) == len(GOOD)
+    assert total(worker.metrics.refused) == len(BAD)
+    assert total(worker.metrics.dropped) == 2
+
+    headers = str([one.headers for one in flow.written(flow.letters)])
+    shown = caplog.text, *capfd.readouterr(), generate_latest(worker.metrics.registry).decode(), headers
+    for sentinel in SENTINELS:
+        for text in shown:
+            assert sentinel not in text
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_score_that_cannot_be_delivered_is_an_error_without_its_patient(
+    make_flow: MakeFlow, make_topic: Any, client: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    tight = make_topic(1, {"max.message.bytes": "100"})
+    flow = make_flow(client, partitions=1, scores_topic=tight)
+    flow.send(outgoing([(NAME, event())]))
+    with pytest.raises(DeliveryError) as caught:
+        build_worker(flow.settings()).run(threading.Event(), 30)
+    assert tight in str(caught.value)
+    assert flow.committed() == {}
+    for sentinel in SENTINELS:
+        assert sentinel not in f"{caught.value} {caught.value!r} {caplog.text}"
