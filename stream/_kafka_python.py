@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from kafka import errors
+from kafka.net.compat import KafkaNetClient
 
 from stream.connection import Connection
-from stream.errors import BrokerError, BrokerUnavailable, SettingsError, TopicError
+from stream.errors import BrokerError, BrokerUnavailable, SettingsError, TopicError, VitalstreamError
 
 Client = TypeVar("Client")
 
@@ -50,14 +51,18 @@ def create(client: Callable[..., Client], settings: dict[str, Any]) -> Client:
     Raises `SettingsError` where kafka-python does not know or accept one, `BrokerUnavailable` where no
     broker answers within 30 s.
     """
+    networks: list[KafkaNetClient] = []
+
+    def network(**keywords: Any) -> KafkaNetClient:
+        networks.append(KafkaNetClient(**keywords))
+        return networks[0]
+
     try:
-        return client(**settings)
-    except errors.KafkaTimeoutError as error:
-        raise BrokerUnavailable(f"kafka-python: {error}") from None
-    except (errors.KafkaConfigurationError, ValueError, AssertionError, OSError, RuntimeError) as error:
-        raise SettingsError(f"kafka-python: {error}") from None
-    except errors.KafkaError as error:
-        raise translated(error, "connecting") from None
+        return client(**settings, kafka_client=network)
+    except (errors.KafkaError, ValueError, AssertionError, OSError, RuntimeError) as error:
+        for opened in networks:
+            opened.close()
+        raise _refused(error) from None
 
 
 def translated(error: Exception, doing: str) -> BrokerError:
@@ -66,6 +71,12 @@ def translated(error: Exception, doing: str) -> BrokerError:
     if isinstance(error, _UNAVAILABLE):
         return BrokerUnavailable(text)
     return TopicError(text) if isinstance(error, _TOPIC) else BrokerError(text)
+
+
+def _refused(error: Exception) -> VitalstreamError:
+    if isinstance(error, errors.KafkaError) and not isinstance(error, errors.KafkaConfigurationError):
+        return translated(error, "connecting")
+    return SettingsError(f"kafka-python: {error}")
 
 
 def _typed(value: str) -> object:

@@ -39,7 +39,7 @@ def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     broker.__exit__(None, None, None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def embedded() -> Iterator[EmbeddedBroker]:
     with EmbeddedBroker() as broker:
         yield broker

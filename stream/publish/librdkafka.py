@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 log.addFilter(lambda record: "enable.gapless.guarantee is experimental" not in record.getMessage())
 
 CLOSE_TIMEOUT_S = 30.0
-DELIVERY_TIMEOUT_S = 120.0
-NEVER = 0
+DELIVERY_TIMEOUT_MS = 120_000
+TIMEOUTS = ("message.timeout.ms", "delivery.timeout.ms")  # one property, two names
+GAPLESS = {"enable.idempotence": True, "enable.gapless.guarantee": True, "delivery.timeout.ms": 0}
 FULL_QUEUE_WAIT_S = 0.05
 MAX_RECORD_BYTES = 4 * 1024 * 1024  # above the topic's own limit, which the broker enforces
 ANY_PARTITION = -1
@@ -41,8 +42,10 @@ Report = Callable[[KafkaError | None, Message], None]
 
 
 class LibrdkafkaSink:
-    """A `Sink`. It fails when a record is not acknowledged in two minutes. (librdkafka's own
-    `delivery.timeout.ms` would drop the record and go on: a gap that no report tells of.)
+    """A `Sink`. It fails when a record is not acknowledged in `delivery.timeout.ms` (two minutes).
+
+    That one is kept here: librdkafka would drop the record and go on, a gap of which no report tells.
+    For the same reason an override does not reach the settings in `GAPLESS`.
 
     The first failure ends the sink: every later `send`, `service` and `flush` raises it again, and
     nothing but `close` is left to do.
@@ -52,17 +55,16 @@ class LibrdkafkaSink:
         settings = configuration(
             connection,
             {
-                "enable.idempotence": True,
-                "enable.gapless.guarantee": True,
                 "linger.ms": linger_ms,
                 "compression.type": compression,
                 "partitioner": "murmur2_random",
-                "delivery.timeout.ms": NEVER,
                 "queue.buffering.max.messages": 100_000,
                 "message.max.bytes": MAX_RECORD_BYTES,
             },
         )
-        self._producer: Producer | None = create(Producer, settings, logger=log)
+        patience_ms = [settings.pop(name) for name in TIMEOUTS if name in settings] or [DELIVERY_TIMEOUT_MS]
+        self._patience_s = float(patience_ms[-1]) / 1000
+        self._producer: Producer | None = create(Producer, settings | GAPLESS, logger=log)
         self._failure: DeliveryError | None = None
         self._sent: deque[_Sent] = deque()
 
@@ -177,8 +179,8 @@ class LibrdkafkaSink:
     def _check_delivery(self) -> None:
         while self._sent and not self._sent[0].waiting:
             self._sent.popleft()
-        if self._sent and time.monotonic() - self._sent[0].since > DELIVERY_TIMEOUT_S:
-            self._failure = DeliveryError(f"records are not acknowledged after {DELIVERY_TIMEOUT_S:g} s")
+        if self._sent and time.monotonic() - self._sent[0].since > self._patience_s:
+            self._failure = DeliveryError(f"records are not acknowledged after {self._patience_s:g} s")
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -58,17 +58,17 @@ def test_closing_revokes_and_can_still_commit(clients: Clients) -> None:
     assert other.committed(ALL) == dict.fromkeys(ALL, 7)
 
 
-def test_a_member_starts_from_what_the_group_committed(clients: Clients) -> None:
-    topic, group = clients.new_topic(), next(names)
-    fill(clients, topic)
-    first = clients.source(group)
+def test_a_member_starts_from_what_the_group_committed(on_kafka: Clients) -> None:
+    topic, group = on_kafka.new_topic(), next(names)
+    fill(on_kafka, topic)
+    first = on_kafka.source(group)
     first.subscribe(topic, Remembering())
     read(first, 10 * PARTITIONS)
     assert first.committed(ALL) == {}
     first.commit({1: 4, 2: 10})
     assert first.committed(ALL) == {1: 4, 2: 10}
     first.close()
-    second = clients.source(group)
+    second = on_kafka.source(group)
     second.subscribe(topic, Remembering())
     polled = read(second, 10 + 6 + 0 + 10)
     starts = dict.fromkeys(ALL, 10)
@@ -161,12 +161,16 @@ def test_records_of_a_revoked_partition_are_not_returned(on_kafka: Clients) -> N
 def test_a_member_that_polls_too_seldom_loses_its_partitions(on_kafka: Clients) -> None:
     overrides = on_kafka.by_client(
         librdkafka={"max.poll.interval.ms": "6000", "session.timeout.ms": "6000"},
-        kafka_python={"max_poll_interval_ms": "6000", "session_timeout_ms": "6000"},
+        kafka_python={
+            "max_poll_interval_ms": "6000",
+            "session_timeout_ms": "6000",
+            "heartbeat_interval_ms": "500",
+        },
     )
     topic, source, listener = on_kafka.new_topic(), on_kafka.source(next(names), overrides), Remembering()
     source.subscribe(topic, listener)
     poll_until(source, lambda: len(listener.owned) == PARTITIONS)
-    time.sleep(7.5)
+    time.sleep(8)
     poll_until(source, lambda: ("lost", ALL) in listener.events)
     poll_until(source, lambda: len(listener.owned) == PARTITIONS)
     assert listener.events == [("assigned", ALL), ("lost", ALL), ("assigned", ALL)]
