@@ -83,7 +83,6 @@ def save(model: RiskModel, folder: Path, card: Card) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     weights = serialise(tensors)
     (folder / WEIGHTS).write_bytes(weights)
-    slope, offset = model.calibration.tolist()
     description = Description(
         name=model.name,
         target=model.target,
@@ -92,7 +91,7 @@ def save(model: RiskModel, folder: Path, card: Card) -> None:
         variables=_columns(),
         statics=STATICS,
         normalisation=_Normalisation(mean=model.normalisation.mean, std=model.normalisation.std),
-        calibration=_Calibration(slope=slope, offset=offset),
+        calibration=_Calibration(slope=model.slope.item(), offset=model.offset.item()),
         training=card,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
     )

@@ -137,7 +137,7 @@ def _gru_step(gru: nn.GRU, inputs: Tensor, h: Tensor) -> Tensor:
 
 def _tanh(x: Tensor) -> Tensor:
     """tanh(x) = 2 sigmoid(2x) - 1: on a CPU four times as fast as torch's own, within 2e-7 of it."""
-    return x.mul(2).sigmoid_().mul(2).sub_(1)
+    return torch.rsub((x + x).sigmoid_(), -1, alpha=-2)
 
 
 def make_cell(name: str, input_size: int, hidden_size: int) -> Cell:

@@ -66,8 +66,10 @@ class RiskModel(nn.Module):
         self.head = nn.Linear(shape.hidden_size, 1)
         self.state_size = self.cell.state_size + MEMORY_SIZE
         self.vital_columns = VITAL_COLUMNS
-        self.calibration: Tensor
-        self.register_buffer("calibration", torch.tensor([1.0, 0.0]), persistent=False)
+        self.slope: Tensor
+        self.offset: Tensor
+        self.register_buffer("slope", torch.tensor(1.0), persistent=False)
+        self.register_buffer("offset", torch.tensor(0.0), persistent=False)
         self._vital_places: Tensor
         self.register_buffer("_vital_places", self._places(), persistent=False)
 
@@ -105,13 +107,13 @@ class RiskModel(nn.Module):
         return self._logits(self.dropout(self.cell(inputs)))
 
     def risk(self, logits: Tensor) -> Tensor:
-        """Calibrated probabilities (Platt 1999): sigmoid(a logit + b)."""
-        slope, offset = self.calibration
-        return torch.sigmoid(logits * slope + offset)
+        """Calibrated probabilities (Platt 1999): sigmoid(slope * logit + offset)."""
+        return torch.addcmul(self.offset, logits, self.slope).sigmoid_()
 
     def calibrate(self, slope: float, offset: float) -> None:
         """Set the calibration that `risk` applies."""
-        self.calibration = self.calibration.new_tensor([slope, offset])
+        self.slope.fill_(slope)
+        self.offset.fill_(offset)
 
     def vitals(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Last values [B, K] of `vital_columns` in clinical units (NaN where never measured; exactly the
