@@ -24,7 +24,16 @@ def machine() -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "python": platform.python_version(),
         "system": platform.system(),
+        "cpu_pressure": _pressure(),
     }
+
+
+def _pressure() -> float | None:
+    """Percent of the last minute in which something waited for a core: how busy others kept the machine."""
+    pressure = Path("/proc/pressure/cpu")
+    if not pressure.exists():
+        return None
+    return float(pressure.read_text().split("avg60=")[1].split()[0])
 
 
 def interleaved(
@@ -62,6 +71,8 @@ def write(name: str | None, title: str, text: str, figures: Mapping[str, Any]) -
     RESULTS.mkdir(exist_ok=True)
     told = machine()
     where = f"{told['cpu']}, {told['cores']} cores, Python {told['python']}"
+    if told["cpu_pressure"] is not None:
+        where += f"; in the last minute something waited for a core {told['cpu_pressure']:.0f} % of the time"
     (RESULTS / f"{name}.md").write_text(f"# {title}\n\nMeasured on: {where}.\n\n{text}")
     report = {"machine": told, **figures}
     (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")

@@ -6,8 +6,6 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -16,41 +14,19 @@ from model.errors import ArtifactError
 from model.risk_model import RiskModel
 from stream.alert.vitals import SIGNS, VitalSigns
 from stream.batch.batcher import Batcher
+from stream.clients import make_sink, make_source
 from stream.commit.committer import Committer
-from stream.consume.kafka_python import KafkaPythonSource
-from stream.consume.librdkafka import LibrdkafkaSource
-from stream.consume.source import Source
 from stream.decode.decoder import Decoder
 from stream.errors import ModelError, SettingsError
 from stream.metrics import Metrics
 from stream.pipeline import Pipeline, Rooms
-from stream.publish.kafka_python import KafkaPythonSink
-from stream.publish.librdkafka import LibrdkafkaSink
 from stream.publish.scores import ScoreEncoder
-from stream.publish.sink import Sink
 from stream.settings import Settings
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
 from stream.web.health import HealthServer
 
 log = logging.getLogger(__name__)
-
-SOURCES: dict[str, Callable[..., Source]] = {
-    "librdkafka": LibrdkafkaSource,
-    "kafka-python": KafkaPythonSource,
-}
-SINKS: dict[str, Callable[..., Sink]] = {"librdkafka": LibrdkafkaSink, "kafka-python": KafkaPythonSink}
-
-
-def make_source(settings: Settings, group_id: str | None = None, **options: Any) -> Source:
-    """The source of the client that the settings choose; a member of `group_id` where there is one.
-    `options` as the implementations take them."""
-    return SOURCES[settings.client](settings.connection(), group_id, **options)
-
-
-def make_sink(settings: Settings, **options: Any) -> Sink:
-    """The sink of the client that the settings choose."""
-    return SINKS[settings.client](settings.connection(), **options)
 
 
 def choose_device(device: str) -> torch.device:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stream import assembly
+from stream import assembly, clients
 from stream.consume.source import RebalanceListener
 from stream.records import Outgoing, Records
 from stream.settings import load
@@ -93,8 +93,8 @@ def run_through(
         return source
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(assembly.SOURCES, "librdkafka", make_source)
-        patch.setitem(assembly.SINKS, "librdkafka", lambda *_: MemorySink(take))
+        patch.setitem(clients.SOURCES, "librdkafka", make_source)
+        patch.setitem(clients.SINKS, "librdkafka", lambda *_: MemorySink(take))
         worker = assembly.build_worker(load({"metrics_port": 0, "device": "cpu"} | flags, environment={}))
         worker.run(stop)
     return worker, source.committed_offset

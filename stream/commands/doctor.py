@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import typer
 
-from stream.assembly import choose_device, load_model, make_source
+from stream.assembly import choose_device, load_model
+from stream.clients import make_source
 from stream.commands.options import ALL, Json, takes_settings
 from stream.commands.topics import wanted
 from stream.errors import BrokerError, VitalstreamError

@@ -18,7 +18,7 @@ from model.datasets.physionet2012 import read_outcomes
 from model.errors import DatasetError
 from model.evaluate.horizons import Evaluation, hours_since_first
 from model.evaluate.horizons import evaluate as measure
-from stream.assembly import make_source
+from stream.clients import make_source
 from stream.commands.feed import BATCH, partitions
 from stream.commands.options import KAFKA, Json, takes_settings
 from stream.errors import BrokerError, DataError

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from queue import Empty, SimpleQueue
 
-from stream.assembly import make_source
+from stream.clients import make_source
 from stream.errors import BrokerError
 from stream.records import Records
 from stream.settings import Settings

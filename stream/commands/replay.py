@@ -12,7 +12,7 @@ import typer
 
 from model.datasets import physionet2012
 from model.errors import DatasetError
-from stream.assembly import make_sink
+from stream.clients import make_sink
 from stream.commands.delivery import Counter, deliver
 from stream.commands.feed import partitions
 from stream.commands.options import KAFKA, Json, stop_on_signals, takes_settings

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from stream.assembly import make_sink
+from stream.clients import make_sink
 from stream.commands.delivery import FOREVER_MS, Counter, deliver
 from stream.commands.feed import partitions
 from stream.commands.options import KAFKA, Json, stop_on_signals, takes_settings

@@ -10,7 +10,8 @@ from functools import partial
 
 from rich.console import Console
 
-from stream.assembly import build_worker, make_sink
+from stream.assembly import build_worker
+from stream.clients import make_sink
 from stream.commands.background import Background
 from stream.commands.delivery import deliver
 from stream.commands.feed import Tail

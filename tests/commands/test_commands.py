@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from stream.cli import app
+from stream.cli import COMMANDS, application
 from stream.commands.demo import HISTORY_HOURS, plot
 from stream.connection import Connection
 from stream.errors import DataError, TopicError
@@ -153,13 +153,13 @@ def test_a_ward_is_simulated_for_a_while(topics):
 def test_a_missing_topic_is_said_and_not_made(topics, command):
     missing = topics | {"VITALSTREAM_OBSERVATIONS_TOPIC": "missing"}
     for _ in range(2):
-        done = CliRunner().invoke(app, [command], env=missing)
+        done = CliRunner().invoke(application(*COMMANDS), [command], env=missing)
         assert isinstance(done.exception, TopicError)
         assert str(done.exception) == "missing is missing: create it with `vitalstream topics create`"
 
 
 def test_missing_data_is_said(topics, tmp_path):
-    done = CliRunner().invoke(app, ["replay", "--data", str(tmp_path)], env=topics)
+    done = CliRunner().invoke(application(*COMMANDS), ["replay", "--data", str(tmp_path)], env=topics)
     assert isinstance(done.exception, DataError)
     assert "physionet" in str(done.exception)
 

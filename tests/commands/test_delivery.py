@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from stream.assembly import make_sink
+from stream.clients import make_sink
 from stream.commands.background import Background
 from stream.commands.delivery import deliver
 from stream.commands.feed import Tail

@@ -5,7 +5,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from stream.assembly import make_sink
+from stream.clients import make_sink
 from stream.commands.evaluate import evaluate
 from stream.errors import DataError
 from stream.records import Outgoing

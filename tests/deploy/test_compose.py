@@ -12,7 +12,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
-from stream.cli import app
+from stream.cli import COMMANDS, application
 from stream.settings import NOT_SETTINGS, Settings, load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +40,7 @@ def test_environment_is_accepted(service: str) -> None:
 
 @pytest.mark.parametrize("service", OURS)
 def test_command_is_one_of_ours(service: str) -> None:
-    command, arguments = get_command(app), list(SERVICES[service]["command"])
+    command, arguments = get_command(application(*COMMANDS)), list(SERVICES[service]["command"])
     while isinstance(command, click.Group):
         command = command.commands[arguments.pop(0)]
     command.make_context(service, arguments)

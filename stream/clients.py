@@ -1,0 +1,31 @@
+"""The one place that chooses a Kafka client: the settings' source and sink."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from stream.consume.kafka_python import KafkaPythonSource
+from stream.consume.librdkafka import LibrdkafkaSource
+from stream.consume.source import Source
+from stream.publish.kafka_python import KafkaPythonSink
+from stream.publish.librdkafka import LibrdkafkaSink
+from stream.publish.sink import Sink
+from stream.settings import Settings
+
+SOURCES: dict[str, Callable[..., Source]] = {
+    "librdkafka": LibrdkafkaSource,
+    "kafka-python": KafkaPythonSource,
+}
+SINKS: dict[str, Callable[..., Sink]] = {"librdkafka": LibrdkafkaSink, "kafka-python": KafkaPythonSink}
+
+
+def make_source(settings: Settings, group_id: str | None = None, **options: Any) -> Source:
+    """The source of the client that the settings choose; a member of `group_id` where there is one.
+    `options` as the implementations take them."""
+    return SOURCES[settings.client](settings.connection(), group_id, **options)
+
+
+def make_sink(settings: Settings, **options: Any) -> Sink:
+    """The sink of the client that the settings choose."""
+    return SINKS[settings.client](settings.connection(), **options)
