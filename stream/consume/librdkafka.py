@@ -58,6 +58,7 @@ class LibrdkafkaSource:
                 "enable.auto.offset.store": False,
                 "isolation.level": "read_committed",
                 "partition.assignment.strategy": "cooperative-sticky",
+                "fetch.queue.backoff.ms": 10,  # by default a full queue, once emptied, waits a second
                 "error_cb": self._on_error,
             },
         )
