@@ -220,7 +220,7 @@ def parse_alone(batch: Batch) -> list[Any]:
 WAYS: dict[str, tuple[Callable[[Batch], Columns], str]] = {
     "msgspec Struct, values: dict, names looked up by set": (
         msgspec_shapes,
-        "as the next; 64 sets of names here, so that the table always hits",
+        "as a record a call; 64 sets of names here, so that the table always hits",
     ),
     "msgspec Struct, values: dict, a record a call": (
         msgspec_dict,
