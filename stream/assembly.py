@@ -114,7 +114,12 @@ def _pipeline(settings: Settings, metrics: Metrics) -> Pipeline:
         ),
         dead_letters_topic=settings.dead_letters_topic,
         sink=make_sink(settings),
-        committer=Committer(source.commit, settings.commit_interval, settings.commit_events),
+        committer=Committer(
+            source.commit,
+            settings.commit_interval,
+            settings.commit_events,
+            on_failure=metrics.commit_failures.inc,
+        ),
         metrics=metrics,
     )
     return Pipeline(rooms)

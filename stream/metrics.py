@@ -68,7 +68,7 @@ class Metrics:
         self.discharged = count("discharges", "Discharges applied.")
         self.refused = count("events_refused", "Records sent to the dead-letter topic.", ["stage", "code"])
         self.dropped = count("values_dropped", "Single values dropped from accepted events.", ["code"])
-        self.commit_failures = gauge("commit_failures", "Commits of offsets refused since start.")
+        self.commit_failures = count("commit_failures", "Commits of offsets that were refused.")
         self.batch_size = self._distribution("batch_size_events", "Records in a micro-batch.", SIZES)
         self.decode_time = self._distribution("decode_duration_seconds", "Decoding a micro-batch.", SHORT)
         self.step_time = self._distribution("step_duration_seconds", "Stepping a micro-batch.", SHORT)

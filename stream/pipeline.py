@@ -165,7 +165,6 @@ class Pipeline:
         metrics.assigned.set(len(self.assigned))
         metrics.resident.set(store.resident)
         metrics.evicted.set(store.evicted)
-        metrics.commit_failures.set(self.rooms.committer.failures)
 
     def _settle(self) -> None:
         """Wait until everything sent is acknowledged, and commit it."""

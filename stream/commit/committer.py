@@ -34,7 +34,7 @@ class Committer:
     """Commits by `commit` (as `Source.commit`) every `interval` seconds or `max_events` events.
 
     Epochs are committed in the order in which they were opened: one that is not acknowledged holds
-    back those after it.
+    back those after it. `on_failure` is called for each commit that was refused.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Committer:
         interval: float,
         max_events: int,
         clock: Callable[[], float] = time.monotonic,
+        on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self._commit = commit
         self._interval = interval
@@ -52,7 +53,7 @@ class Committer:
         self._ready: dict[int, int] = {}
         self._events = 0
         self._last = clock()
-        self.failures = 0
+        self._on_failure = on_failure
 
     def open(self, offsets: dict[int, int], events: int, sends: int) -> Epoch:
         """Begin an epoch whose `sends` sends each call `acknowledged` once."""
@@ -78,7 +79,7 @@ class Committer:
         try:
             self._commit(self._ready)
         except CommitError as error:
-            self.failures += 1
+            self._on_failure()
             log.warning("offsets were not committed, will try again: %s", error)
             return
         self._ready = {}
