@@ -94,7 +94,7 @@ class KafkaPythonSource:
     def poll(self, max_records: int, timeout: float) -> Records:
         polled = self._poll(max_records, int(timeout * 1000))
         deadline = time.monotonic() + REBALANCE_TIMEOUT_S
-        while not polled and self._rebalances() and time.monotonic() < deadline:
+        while self._rebalances() and not polled and time.monotonic() < deadline:
             polled = self._poll(max_records, REBALANCE_STEP_MS)
         for batch in polled.values():
             self._positions[batch[-1].partition] = batch[-1].offset + 1
@@ -161,7 +161,16 @@ class KafkaPythonSource:
         return self._blocking(partial(self._consumer.poll, timeout_ms=timeout_ms, max_records=max_records))
 
     def _rebalances(self) -> bool:
-        return bool(self._positions) and self._consumer.group_metadata().state is MemberState.REBALANCING
+        """Whether this member of the group, which owns partitions, is rejoining.
+
+        A rejoin that new metadata set off kafka-python forgets once the leader has assigned by that metadata:
+        it would never take the answer, nor commit, nor send a heartbeat. Asked for again, it finishes.
+        """
+        if self._consumer.group_metadata().state is not MemberState.REBALANCING:
+            return False
+        if not self._consumer._coordinator.need_rejoin():
+            self._consumer._coordinator.request_rejoin()
+        return bool(self._positions)
 
     def _coordinates(self, partitions: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, partition) for partition in partitions]
