@@ -72,6 +72,8 @@ def scores_from_topic(settings: Settings) -> Iterator[bytes]:
         while open_:
             records = source.poll(BATCH, POLL_S)
             stalled = 0 if len(records) else stalled + 1
+            if stalled:
+                open_ -= {number for number, lag in source.lag().items() if lag == 0}
             if stalled == STALLED_POLLS:
                 raise BrokerError(f"topic {settings.scores_topic}: no record came for {STALLED_POLLS} s")
             for value, number, offset in zip(
