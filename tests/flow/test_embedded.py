@@ -5,28 +5,22 @@ from __future__ import annotations
 import time
 from itertools import count
 
-import pytest
-
 from stream.embedded import EmbeddedBroker
 from stream.ingest.simulator import Ward
-from tests.flow.flow import CLIENTS, Flow, places
+from tests.flow.flow import Flow, places
 
-OVERRIDES = {
-    "librdkafka": {"fetch.wait.max.ms": "5", "log_level": "3"},
-    "kafka-python": {"api_version": "2.3"},
-}
+OVERRIDES = {"fetch.wait.max.ms": "5", "log_level": "3"}
 numbers = count()
 
 
-@pytest.mark.parametrize("client", CLIENTS)
-def test_each_event_has_one_score_on_the_embedded_broker(embedded: EmbeddedBroker, client: str) -> None:
+def test_each_event_has_one_score_on_the_embedded_broker(embedded: EmbeddedBroker) -> None:
     def new_topic() -> str:
         topic = f"flow-{next(numbers)}"
         embedded.create(topic)
         return topic
 
-    flags = {"client_overrides": OVERRIDES[client]}
-    flow = Flow(embedded.bootstrap_servers, client, "librdkafka", new_topic, flags)
+    flags = {"client_overrides": OVERRIDES}
+    flow = Flow(embedded.bootstrap_servers, "librdkafka", "librdkafka", new_topic, flags)
     now = int(time.time() * 1000)
     sent = Ward(20, seed=3, start_ms=now - 600_000, interval=60).tick(now - 60_000)
     flow.send(sent)
