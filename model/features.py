@@ -3,11 +3,12 @@
 For each of V variables its last value (standardised; the training mean where never measured), whether it
 was measured now, and the time since; then the patient's statics, the time since admission and since the
 previous event. Two forms, equal within rounding: `Features.sequence` for whole stays (training) and
-`Features.step` for one event a patient (stream), which keeps its memory in the flat state row.
+`Features.scan` for waves of one event a patient (stream), which keeps its memory in the flat state row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -123,26 +124,36 @@ class Features(nn.Module):
         unit = statics[:, _UNIT_TYPE, None] == torch.arange(1, 5, device=statics.device)
         return torch.cat((numeric, unknown.float(), sex.float(), unit.float()), dim=1)
 
-    def step(self, old: Memory, new: Memory, values: Tensor, elapsed: Tensor) -> Tensor:
-        """Write the memory after the event to `new` (not aliasing `old`); the cell's input [B, INPUT_SIZE].
+    def scan(self, old: Memory, new: Memory, values: Tensor, elapsed: Tensor, sizes: Sequence[int]) -> Tensor:
+        """Write the memory after each of N events to `new`; the cell's inputs [N, INPUT_SIZE].
 
-        values: [B, V] clinical units, NaN where not measured. elapsed: [B] hours since the patient's
+        Events stand in waves, as in `model.risk_model.RiskModel.scan`. old: memory of the G patients before
+        them. values: [N, V] clinical units, NaN where not measured. elapsed: [N] hours since the patient's
         previous event, >= 0.
         """
-        since = elapsed[:, None]
-        inputs = values.new_empty(values.shape[0], INPUT_SIZE)
-        carried, seen, age, statics, admission, previous = inputs.split_with_sizes(INPUT_SIZES, dim=1)
-        measured = values == values
-        torch.where(measured, values, old.carried, out=new.carried)
-        self._standardise(new.carried, carried)
-        seen.copy_(measured)
-        torch.add(old.age, since, out=new.age).masked_fill_(measured, 0.0)
-        torch.log1p(new.age, out=age)
-        torch.add(old.counts, seen, out=new.counts)
-        new.statics.copy_(old.statics)
-        statics.copy_(old.statics)
-        torch.add(old.hours, since, out=new.hours)
-        torch.log1p(new.hours, out=admission)
+        measured, since = values == values, elapsed[:, None]
+        seen = measured.to(values.dtype)
+        before = (old.carried, old.age, old.counts, old.hours)
+        after = (new.carried, new.age, new.counts, new.hours)
+        waves = (part.split_with_sizes(sizes) for part in (values, measured, seen, since, *after))
+        for value, known, one, time, carried, age, counts, hours in zip(*waves, strict=True):
+            last, last_age, last_counts, last_hours = (part[: len(value)] for part in before)
+            torch.where(known, value, last, out=carried)
+            torch.add(last_age, time, out=age).masked_fill_(known, 0.0)
+            torch.add(last_counts, one, out=counts)
+            torch.add(last_hours, time, out=hours)
+            before = (carried, age, counts, hours)
+        new.statics.copy_(old.statics if len(sizes) == 1 else _repeated(old.statics, sizes))
+        return self._inputs(new, seen, since)
+
+    def _inputs(self, memory: Memory, seen: Tensor, since: Tensor) -> Tensor:
+        inputs = seen.new_empty(len(seen), INPUT_SIZE)
+        carried, now, age, statics, admission, previous = inputs.split_with_sizes(INPUT_SIZES, dim=1)
+        self._standardise(memory.carried, carried)
+        now.copy_(seen)
+        torch.log1p(memory.age, out=age)
+        statics.copy_(memory.statics)
+        torch.log1p(memory.hours, out=admission)
         torch.log1p(since, out=previous)
         return inputs
 
@@ -169,6 +180,11 @@ class Features(nn.Module):
     def _standardise(self, carried: Tensor, out: Tensor) -> None:
         torch.addcmul(self.shift, carried, self.linear, out=out)
         out.addcmul_(torch.log1p(carried), self.logarithmic).clamp_(-LIMIT, LIMIT)
+
+
+def _repeated(rows: Tensor, sizes: Sequence[int]) -> Tensor:
+    """The first rows of `rows`, as many as each of `sizes` says, one wave after the other."""
+    return torch.cat([rows[:size] for size in sizes])
 
 
 def split_memory(memory: Tensor) -> Memory:

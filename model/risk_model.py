@@ -9,6 +9,7 @@ Rows are float32, always finite, independent of each other, and mean nothing to 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -85,18 +86,27 @@ class RiskModel(nn.Module):
         return admitted
 
     def step(self, state: Tensor, values: Tensor, elapsed: Tensor) -> tuple[Tensor, Tensor]:
-        """One event a patient: new rows [B, state_size] and calibrated risks [B].
+        """One event a patient, as `scan` of one wave: new rows [B, state_size] and calibrated risks [B]."""
+        return self.scan(state, values, elapsed, [len(state)])
 
-        values: [B, 37] clinical units, NaN where not measured. elapsed: [B] hours since the patient's
-        previous event, 0 at the first, never negative. `state` is left as it was. Never waits for the device.
+    def scan(
+        self, state: Tensor, values: Tensor, elapsed: Tensor, sizes: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """N events of G patients in waves: the row after each event [N, state_size], its calibrated risk [N].
+
+        sizes: of the waves, never increasing; wave k is one event each of the first `sizes[k]` patients, so
+        that `sizes[0]` is G and they sum to N. state: [G, state_size], left as it was. values: [N, 37]
+        clinical units, NaN where not measured. elapsed: [N] hours since the patient's previous event, 0 at
+        the first, never negative. Never waits for the device.
         """
-        new_state = torch.empty_like(state)
-        columns = (state, new_state, values, elapsed)
-        if state.is_cuda or len(state) <= _CHUNK:
-            return new_state, self.risk(self._advance(*columns))
-        starts = range(0, len(state), _CHUNK)
-        logits = [self._advance(*(column[i : i + _CHUNK] for column in columns)) for i in starts]
-        return new_state, self.risk(torch.cat(logits))
+        states = state.new_empty(len(values), self.state_size)
+        (before, old), (cells, new) = self._split(state), self._split(states)
+        inputs = self.features.scan(old, new, values, elapsed, sizes)
+        for wave, cell in zip(inputs.split_with_sizes(sizes), cells.split_with_sizes(sizes), strict=True):
+            for rows in _pieces(len(wave), whole=state.is_cuda):
+                cell[rows].copy_(self.cell.step(wave[rows], before[rows]))
+            before = cell
+        return states, self.risk(self._logits(cells[:, : self.shape.hidden_size]))
 
     def forward(self, values: Tensor, statics: Tensor, elapsed: Tensor) -> Tensor:
         """Uncalibrated logits [B, T] at every event of whole stays; padding at the end is harmless.
@@ -127,14 +137,6 @@ class RiskModel(nn.Module):
         columns = [INDEX[name] for name in VITAL_COLUMNS]
         return torch.cat([part[0, columns] for part in (memory.carried, memory.age, memory.counts)])
 
-    def _advance(self, state: Tensor, new_state: Tensor, values: Tensor, elapsed: Tensor) -> Tensor:
-        """Write the rows after the event to `new_state`; logits [B]."""
-        old_cell, old = self._split(state)
-        new_cell, new = self._split(new_state)
-        inputs = self.features.step(old, new, values, elapsed)
-        new_cell.copy_(self.cell.step(inputs, old_cell))
-        return self._logits(new_cell[:, : self.shape.hidden_size])
-
     def _logits(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.head(hidden)
         return logits.squeeze(-1)
@@ -142,3 +144,9 @@ class RiskModel(nn.Module):
     def _split(self, state: Tensor) -> tuple[Tensor, Memory]:
         cell, *memory = state.split_with_sizes((self.cell.state_size, *MEMORY_SIZES), dim=1)
         return cell, Memory(*memory)
+
+
+def _pieces(rows: int, *, whole: bool) -> list[slice]:
+    """Rows that a CPU's cache holds together; on a GPU all at once."""
+    size = max(rows, 1) if whole else _CHUNK
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]

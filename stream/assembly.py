@@ -14,6 +14,7 @@ from model.errors import ArtifactError
 from model.risk_model import RiskModel
 from stream.alert.vitals import SIGNS, VitalSigns
 from stream.batch.batcher import Batcher
+from stream.batch.waves import pack
 from stream.clients import make_sink, make_source
 from stream.commit.committer import Committer
 from stream.decode.decoder import Decoder
@@ -101,7 +102,7 @@ def _pipeline(settings: Settings, metrics: Metrics) -> Pipeline:
         batcher=Batcher(settings.max_batch, settings.max_wait),
         decoder=Decoder(settings.max_event_bytes, settings.max_future),
         store=store,
-        stepper=Stepper(model, store, fresh),
+        stepper=Stepper(model, store, fresh, pack),
         vitals=VitalSigns(model.vital_columns),
         encoder=ScoreEncoder(
             settings.scores_topic,

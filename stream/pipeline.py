@@ -11,7 +11,6 @@ import numpy as np
 
 from stream.alert.vitals import VitalSigns
 from stream.batch.batcher import Batcher
-from stream.batch.waves import pack
 from stream.commit.committer import Committer
 from stream.consume.source import Source
 from stream.decode.decoder import Decoder
@@ -19,8 +18,9 @@ from stream.metrics import Metrics
 from stream.publish import dead_letters
 from stream.publish.scores import ScoreEncoder
 from stream.publish.sink import Sink
-from stream.records import Code, Events, Kind, Packing, Records, Refused, Scores
+from stream.records import Code, Events, Kind, Records, Refused, Scores
 from stream.state.repeats import repeats
+from stream.state.slots import Slot
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
 
@@ -67,8 +67,8 @@ class Pipeline:
         polled = rooms.batcher.gather(rooms.source.poll, idle)
         if len(polled):
             events, refused = self._decode(polled)
-            novel, packing, repeated = self._admit(events)
-            scores, quarantined = self._step(novel, packing)
+            novel, slots, repeated = self._admit(events)
+            scores, quarantined = self._step(novel, slots)
             self._publish(polled, scores, (refused, repeated, quarantined))
         rooms.sink.service()
         rooms.committer.commit_if_due()
@@ -113,19 +113,19 @@ class Pipeline:
         metrics.dropped.labels("implausible").inc(decoded.implausible_values)
         return decoded.events, decoded.refused
 
-    def _admit(self, events: Events) -> tuple[Events, Packing, Refused]:
-        """A slot for each event's patient, the waves, and what was sent twice."""
+    def _admit(self, events: Events) -> tuple[Events, Slot, Refused]:
+        """A slot for each event's patient, and what was sent twice."""
         store = self.rooms.store
         slots = store.admit(events.patients, events.partitions)
         repeated = repeats(slots, events.digests, store.digests(slots), events.kinds)
         store.remember(slots, events.digests)
         rows = events.rows[repeated].tolist()
         refused = Refused(events.records, rows, [Code.DUPLICATE] * len(rows), "state")
-        return events.keep(~repeated), pack(slots[~repeated]), refused
+        return events.keep(~repeated), slots[~repeated], refused
 
-    def _step(self, events: Events, packing: Packing) -> tuple[Scores, Refused]:
+    def _step(self, events: Events, slots: Slot) -> tuple[Scores, Refused]:
         begun = time.perf_counter()
-        scores, quarantined = self.rooms.stepper.step(events, packing)
+        scores, quarantined = self.rooms.stepper.step(events, slots)
         metrics = self.rooms.metrics
         metrics.step_time.observe_one(time.perf_counter() - begun)
         metrics.scored.inc(len(scores))

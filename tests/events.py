@@ -72,14 +72,14 @@ class Ward:
 
     def __init__(self, model: RiskModel, initial: int = 2, maximum: int = 1000) -> None:
         self.store = StateStore(model.initial_state(), initial, maximum)
-        self.stepper = Stepper(model, self.store, model.initial_state())
+        self.stepper = Stepper(model, self.store, model.initial_state(), pack)
         self.fed = 0
 
     def feed(self, log: Sequence[Event]) -> tuple[Scores, Refused]:
         events = columns(log, self.fed)
         self.fed += len(log)
         slots = self.store.admit(events.patients, events.partitions)
-        return self.stepper.step(events, pack(slots))
+        return self.stepper.step(events, slots)
 
     def risks(self, log: Sequence[Event], *cuts: int) -> dict[int, float]:
         """Risk of each scored event by its offset, the log cut into batches at `cuts`."""

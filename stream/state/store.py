@@ -1,14 +1,13 @@
 """State store: the resident patients' state on the device, the evicted ones' in host memory.
 
-What a slot holds on the device: the model's row (float32 [D], meaning known to the model alone) and
-the stay (int64 [3]: see `Stay`). On the host: the digest of its last event. A slot is cleared when it
-is freed and again when it is taken.
+What a slot holds on the device: the model's row (float32 [D], meaning known to the model alone). On the
+host: its stay (`stream.state.stays.STAY`) and the digest of its last event. A slot is cleared when it is
+freed and again when it is taken.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 import torch
@@ -16,15 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream.state.slots import FREE, Slot, Slots
-
-
-class Stay(IntEnum):
-    """Columns of a stay. OBSERVED_AT: time of the latest event, ms since the Unix epoch. EVENTS: how many
-    the row has seen since admission; 0 in a cleared slot. ADMITTED: 1 once an admission was applied."""
-
-    OBSERVED_AT = 0
-    EVENTS = 1
-    ADMITTED = 2
+from stream.state.stays import STAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +23,7 @@ class Evicted:
     """One patient's state in host memory."""
 
     row: NDArray[np.float32]
-    stay: NDArray[np.int64]
+    stay: np.void
     digest: np.uint64
 
 
@@ -47,7 +38,7 @@ class StateStore:
         self._maximum = maximum
         self._slots = Slots(min(initial, maximum))
         self._rows = fresh.repeat(self._slots.capacity, 1)
-        self._stays = torch.zeros(self._slots.capacity, len(Stay), dtype=torch.int64, device=fresh.device)
+        self._stays = np.zeros(self._slots.capacity, STAY)
         self._digests = np.zeros(self._slots.capacity, np.uint64)
         self._evicted: dict[int, dict[bytes, Evicted]] = {}
 
@@ -62,7 +53,7 @@ class StateStore:
     @property
     def bytes_per_patient(self) -> int:
         """Device memory of one slot."""
-        return self._rows[0].nbytes + self._stays[0].nbytes
+        return self._rows[0].nbytes
 
     def admit(self, patients: list[bytes], partitions: NDArray[np.int32]) -> Slot:
         """The slot of each row's patient, int64 [N]; those without one take one, with their evicted
@@ -81,14 +72,18 @@ class StateStore:
         slots[missing] = [slot_of[int(partitions[row]), patients[row]] for row in missing]
         return slots
 
-    def gather(self, slots: Tensor) -> tuple[Tensor, Tensor]:
-        """Copies of the rows [G, D] and stays [G, 3] of `slots`, int64 [G] on the device."""
-        return self._rows.index_select(0, slots), self._stays.index_select(0, slots)
+    def rows(self, slots: Slot) -> Tensor:
+        """A copy of the rows [G, D] of `slots`, on the device."""
+        return self._rows.index_select(0, self._index(slots))
 
-    def scatter(self, slots: Tensor, rows: Tensor, stays: Tensor) -> None:
-        """Write rows [G, D] and stays [G, 3] back to `slots`, all distinct."""
-        self._rows.index_copy_(0, slots, rows)
-        self._stays.index_copy_(0, slots, stays)
+    def stays(self, slots: Slot) -> NDArray[np.void]:
+        """A copy of the stays, `STAY` [G], of `slots`."""
+        return self._stays[slots]
+
+    def write(self, slots: Slot, rows: Tensor, stays: NDArray[np.void]) -> None:
+        """Set rows [G, D] and stays, `STAY` [G], of `slots`, all distinct."""
+        self._rows.index_copy_(0, self._index(slots), rows)
+        self._stays[slots] = stays
 
     def digests(self, slots: Slot) -> NDArray[np.uint64]:
         return self._digests[slots]
@@ -107,10 +102,12 @@ class StateStore:
         self.release(self._slots.of_partition(partition))
         self._evicted.pop(partition, None)
 
+    def _index(self, slots: Slot) -> Tensor:
+        return torch.from_numpy(slots).to(self._fresh.device)
+
     def _clear(self, slots: Slot) -> None:
-        index = torch.from_numpy(slots).to(self._fresh.device)
-        self._rows.index_copy_(0, index, self._fresh.expand(len(slots), -1))
-        self._stays.index_fill_(0, index, 0)
+        self._rows.index_copy_(0, self._index(slots), self._fresh.expand(len(slots), -1))
+        self._stays[slots] = 0
         self._digests[slots] = 0
 
     def _make_room(self, wanted: int) -> None:
@@ -123,15 +120,14 @@ class StateStore:
         more = capacity - self._slots.capacity
         self._slots.grow(capacity)
         self._rows = torch.cat([self._rows, self._fresh.repeat(more, 1)])
-        self._stays = torch.cat([self._stays, self._stays.new_zeros(more, len(Stay))])
+        self._stays = np.concatenate([self._stays, np.zeros(more, STAY)])
         self._digests = np.concatenate([self._digests, np.zeros(more, np.uint64)])
 
     def _evict(self, count: int) -> None:
         slots = self._slots.idlest(count)
-        rows, stays = self.gather(torch.from_numpy(slots).to(self._fresh.device))
-        kept = zip(rows.cpu().numpy(), stays.cpu().numpy(), self._digests[slots], strict=True)
+        kept = zip(self.rows(slots).cpu().numpy(), self._stays[slots], self._digests[slots], strict=True)
         for (partition, patient), (row, stay, digest) in zip(self._slots.owners(slots), kept, strict=True):
-            self._evicted.setdefault(partition, {})[patient] = Evicted(row.copy(), stay.copy(), digest)
+            self._evicted.setdefault(partition, {})[patient] = Evicted(row.copy(), stay, digest)
         self.release(slots)
 
     def _bring_back(self, owners: list[tuple[int, bytes]], taken: Slot) -> None:
@@ -141,9 +137,7 @@ class StateStore:
         back = [(slot, kept) for slot, kept in zip(taken.tolist(), found, strict=True) if kept]
         if not back:
             return
-        slots = torch.tensor([slot for slot, _ in back])
+        slots = np.array([slot for slot, _ in back])
         rows = torch.from_numpy(np.stack([kept.row for _, kept in back]))
-        stays = torch.from_numpy(np.stack([kept.stay for _, kept in back]))
-        device = self._fresh.device
-        self.scatter(slots.to(device), rows.to(device), stays.to(device))
-        self._digests[slots.numpy()] = [kept.digest for _, kept in back]
+        self.write(slots, rows.to(self._fresh.device), np.array([kept.stay for _, kept in back], STAY))
+        self._digests[slots] = [kept.digest for _, kept in back]

@@ -1,15 +1,14 @@
-"""Stepper: the only room that calls the model. State in, state out, one wave at a time.
+"""Stepper: the only room that calls the model. State in, state out.
 
-A micro-batch is gathered once and stepped wave by wave on a dense block of rows, of which each wave
-is a prefix; a patient's row is scattered after its last wave. Nothing waits for the device until the
-results are copied to the host.
+The events of a micro-batch are packed into waves, one event a patient in each. Waves go through the model
+in stretches: within one no stay begins or ends, so that the model scans it in one call. Nothing is written
+to the state store before all results are found sound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,167 +17,179 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream.records import Code, Events, Kind, Packing, Refused, Scores
-from stream.state.store import StateStore, Stay
-
-MS_PER_HOUR = 3_600_000.0
+from stream.state.slots import Slot
+from stream.state.stays import Timeline, advance
+from stream.state.store import StateStore
 
 
 class Cell(Protocol):
     """What the stepper needs of `model.risk_model.RiskModel`."""
 
     def admit(self, state: Tensor, statics: Tensor) -> Tensor: ...
-    def step(self, state: Tensor, values: Tensor, elapsed: Tensor) -> tuple[Tensor, Tensor]: ...
+    def scan(
+        self, state: Tensor, values: Tensor, elapsed: Tensor, sizes: Sequence[int]
+    ) -> tuple[Tensor, Tensor]: ...
     def vitals(self, state: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Wave:
-    """One event each of the first `size` patients; positions `start` to `start + size` of the packing.
-    The next wave has the first `following` of them."""
+class _Stretch:
+    """Waves of `sizes`, from position `start` of the packing; only the first may hold admissions, only the
+    last discharges."""
 
     start: int
-    size: int
-    following: int
-    admissions: NDArray[np.int64]
-    discharges: NDArray[np.int64]
+    sizes: list[int]
 
     @property
-    def positions(self) -> slice:
-        return slice(self.start, self.start + self.size)
+    def first(self) -> slice:
+        return slice(self.start, self.start + self.sizes[0])
+
+    @property
+    def last(self) -> slice:
+        return slice(self.stop - self.sizes[-1], self.stop)
+
+    @property
+    def stop(self) -> int:
+        return self.start + sum(self.sizes)
 
 
 @dataclass(frozen=True, slots=True)
-class _Columns:
-    """The events in packed order, on the device."""
+class _Outcome:
+    """The model's results in packed order, on the host, and each patient's row after the last event."""
 
-    observed_at: Tensor
-    values: Tensor
-    statics: Tensor
+    rows: Tensor
+    risk: NDArray[np.float32]
+    finite: NDArray[np.bool_]
+    vitals: NDArray[np.float32]
+    ages: NDArray[np.float32]
 
 
 class Stepper:
-    """Applies a micro-batch to the state store. `model` and `store` are on the same device."""
+    """Applies a micro-batch to the state store.
 
-    def __init__(self, model: Cell, store: StateStore, fresh: Tensor) -> None:
+    model and store are on one device. fresh: the row of a patient of whom nothing is known.
+    pack: slots, int64 [N], to the waves.
+    """
+
+    def __init__(
+        self, model: Cell, store: StateStore, fresh: Tensor, pack: Callable[[Slot], Packing]
+    ) -> None:
         self._model = model
         self._store = store
         self._fresh = fresh
-        self._device = fresh.device
+        self._pack = pack
 
     @torch.inference_mode()
-    def step(self, events: Events, packing: Packing) -> tuple[Scores, Refused]:
+    def step(self, events: Events, slots: Slot) -> tuple[Scores, Refused]:
         """Scores of the observations and admissions among `events`, in their order; blocks until the
-        device is done.
+        device is done. slots: int64 [N], of each event's patient.
 
-        packing: of the events by their slot. Where an event would bring NaN or infinity into a slot,
-        its state stays as it was before the event, and the event is refused as `quarantined`.
-        A discharge clears its slot; slots whose last event it is are freed.
+        An event that would bring NaN or infinity into its slot is refused as `quarantined`, and the rest is
+        stepped as if it had never come. A discharge clears its slot; slots whose last event it is are freed.
         """
-        slots = torch.from_numpy(packing.groups).to(self._device)
-        columns = self._columns(events, packing.order)
-        row, stay = self._store.gather(slots)
-        outcomes = []
-        for wave in _waves(packing, events.kinds):
-            row, stay, outcome = self._wave(wave, row[: wave.size], stay[: wave.size], columns)
-            done = slice(wave.following, wave.size)
-            self._store.scatter(slots[done], row[done], stay[done])
-            outcomes.append(outcome)
-        self._release(events, packing)
-        risk, finite, counts, late, vitals, ages = (
-            _unpack(torch.cat(parts), packing.order) for parts in zip(*outcomes, strict=True)
-        )
-        stepped = events.kinds != Kind.DISCHARGE
-        sound = stepped & finite
-        scores = Scores(
-            events.keep(sound), risk[sound], counts[sound], late[sound], vitals[sound], ages[sound]
-        )
-        bad = np.flatnonzero(stepped & ~finite)
-        return scores, Refused(
-            events.records, events.rows[bad].tolist(), [Code.QUARANTINED] * len(bad), "step"
-        )
+        sound = np.ones(len(events), np.bool_)
+        while True:
+            kept = events.keep(sound)
+            packing = self._pack(slots[sound])
+            stays = self._store.stays(packing.groups)
+            timeline = advance(stays, packing, kept.kinds[packing.order], kept.observed_at[packing.order])
+            outcome = self._scan(kept, packing, timeline)
+            unsound = packing.order[~outcome.finite & (kept.kinds[packing.order] != Kind.DISCHARGE)]
+            if not len(unsound):
+                break
+            _, first = np.unique(slots[sound][unsound], return_index=True)
+            sound[np.flatnonzero(sound)[unsound[first]]] = False
+        self._store.write(packing.groups, outcome.rows, stays)
+        self._store.release(packing.groups[stays["events"] == 0])
+        bad = events.rows[~sound].tolist()
+        refused = Refused(events.records, bad, [Code.QUARANTINED] * len(bad), "step")
+        return _scores(kept, packing, timeline, outcome), refused
 
-    def _columns(self, events: Events, order: NDArray[np.int64]) -> _Columns:
-        statics = events.statics
-        if len(statics):
-            dense = np.full((len(events), statics.shape[1]), np.nan, np.float32)
-            dense[events.kinds == Kind.ADMISSION] = statics
-            statics = dense[order]
-        return _Columns(
-            self._put(events.observed_at[order]), self._put(events.values[order]), self._put(statics)
-        )
+    def _scan(self, events: Events, packing: Packing, timeline: Timeline) -> _Outcome:
+        kinds = events.kinds[packing.order]
+        values = self._put(events.values[packing.order])
+        hours = self._put(timeline.hours)
+        statics = self._put(_statics(events)[packing.order]) if len(events.statics) else values[:0]
+        rows = self._store.rows(packing.groups)
+        states, risks = [], []
+        for stretch in _stretches(packing, kinds):
+            part = slice(stretch.start, stretch.stop)
+            state = self._admit(rows[: stretch.sizes[0]], stretch.first, kinds, timeline, statics)
+            after, risk = self._model.scan(state, values[part], hours[part], stretch.sizes)
+            states.append(after)
+            risks.append(risk)
+            rows = self._latest(rows, after, stretch, kinds)
+        state, risk = torch.cat(states), torch.cat(risks)
+        vitals, ages = self._model.vitals(state)
+        finite = torch.isfinite(state.sum(dim=1).add_(risk))
+        return _Outcome(rows, *(part.cpu().numpy() for part in (risk, finite, vitals, ages)))
 
-    def _put(self, array: NDArray[np.generic]) -> Tensor:
-        return torch.from_numpy(array).to(self._device, non_blocking=True)
+    def _admit(
+        self, rows: Tensor, first: slice, kinds: NDArray[np.int8], timeline: Timeline, statics: Tensor
+    ) -> Tensor:
+        """The rows with the admissions of a stretch's first wave applied. Where one begins a new stay,
+        nothing of the last one is kept."""
+        admissions = np.flatnonzero(kinds[first] == Kind.ADMISSION)
+        if not len(admissions):
+            return rows
+        index, again = self._put(admissions), self._put(timeline.again[first][admissions])
+        before = torch.where(again[:, None], self._fresh, rows.index_select(0, index))
+        return rows.index_copy(0, index, self._model.admit(before, statics[first].index_select(0, index)))
 
-    def _wave(
-        self, wave: _Wave, row: Tensor, stay: Tensor, columns: _Columns
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """The rows [size, D] and stays [size, 3] after one wave, and what is to be told of its events."""
-        at = columns.observed_at[wave.positions]
-        before, was = row, stay
-        if len(wave.admissions):
-            before, was = self._admit(wave, row, stay, columns.statics)
-        latest, events, admitted = was.unbind(dim=1)
-        seen = events > 0
-        ahead = at - latest
-        hours = ahead.clamp(min=0).mul_(seen).double().div_(MS_PER_HOUR).float()
-        after, risk = self._model.step(before, columns.values[wave.positions], hours)
-        finite = torch.isfinite(after.sum(dim=1).add_(risk))
-        late = (ahead < 0).logical_and_(seen)
-        count = events + 1
-        now = torch.stack([torch.where(late, latest, at), count, admitted], dim=1)
-        after, now = self._keep_sound(finite, after, row), self._keep_sound(finite, now, stay)
-        outcome = (risk, finite, count, late, *self._model.vitals(after))
-        if len(wave.discharges):
-            gone = self._put(wave.discharges)
-            after.index_copy_(0, gone, self._fresh.expand(len(wave.discharges), -1))
-            now.index_fill_(0, gone, 0)
-        return after, now, outcome
+    def _latest(self, rows: Tensor, after: Tensor, stretch: _Stretch, kinds: NDArray[np.int8]) -> Tensor:
+        """The patients' rows [G, D] after a stretch: that of the last event, fresh where it is a
+        discharge."""
+        positions = np.zeros(stretch.sizes[0], np.int64)
+        begin = 0
+        for size in stretch.sizes:
+            positions[:size] = np.arange(begin, begin + size)
+            begin += size
+        latest = after.index_select(0, self._put(positions))
+        discharged = np.flatnonzero(kinds[stretch.last] == Kind.DISCHARGE)
+        if len(discharged):
+            latest.index_copy_(0, self._put(discharged), self._fresh.expand(len(discharged), -1))
+        return torch.cat([latest, rows[len(latest) :]]) if len(latest) < len(rows) else latest
 
-    def _keep_sound(self, finite: Tensor, after: Tensor, before: Tensor) -> Tensor:
-        """`after` where `finite`, else `before`. Asking a CPU whether that is everywhere costs nothing;
-        asking a GPU would wait for it."""
-        if self._device.type == "cpu" and bool(finite.all()):
-            return after
-        return torch.where(finite[:, None], after, before)
-
-    def _admit(self, wave: _Wave, row: Tensor, stay: Tensor, statics: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows and stays with this wave's admissions applied. One of a patient who is admitted
-        already begins a new stay: nothing of the last one is kept."""
-        index = self._put(wave.admissions)
-        old, was = row[index], stay[index]
-        again = was[:, Stay.ADMITTED, None] == 1
-        fresh = torch.where(again, self._fresh, old)
-        was = torch.where(again, 0, was)
-        was[:, Stay.ADMITTED] = 1
-        admitted = self._model.admit(fresh, statics[wave.positions][index])
-        return row.index_copy(0, index, admitted), stay.index_copy(0, index, was)
-
-    def _release(self, events: Events, packing: Packing) -> None:
-        """Free the slots whose last event is a discharge."""
-        if not (events.kinds == Kind.DISCHARGE).any():
-            return
-        last = np.empty(len(packing.groups), np.int64)
-        start = 0
-        for size in packing.sizes.tolist():
-            last[:size] = packing.order[start : start + size]
-            start += size
-        self._store.release(packing.groups[events.kinds[last] == Kind.DISCHARGE])
+    def _put(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(array).to(self._fresh.device, non_blocking=True)
 
 
-def _waves(packing: Packing, kinds: NDArray[np.int8]) -> Iterator[_Wave]:
-    packed = kinds[packing.order]
-    start = 0
-    for size, following in pairwise([*(packing.sizes.tolist() or [0]), 0]):
-        kind = packed[start : start + size]
-        admissions, discharges = (np.flatnonzero(kind == of) for of in (Kind.ADMISSION, Kind.DISCHARGE))
-        yield _Wave(start, size, following, admissions, discharges)
+def _stretches(packing: Packing, kinds: NDArray[np.int8]) -> Iterator[_Stretch]:
+    """The waves in order, cut before one that admits and after one that discharges."""
+    begin = start = 0
+    sizes: list[int] = []
+    for size in packing.sizes.tolist() or [0]:
+        kind = kinds[start : start + size]
+        if sizes and (kind == Kind.ADMISSION).any():
+            yield _Stretch(begin, sizes)
+            begin, sizes = start, []
+        sizes.append(size)
         start += size
+        if (kind == Kind.DISCHARGE).any():
+            yield _Stretch(begin, sizes)
+            begin, sizes = start, []
+    if sizes:
+        yield _Stretch(begin, sizes)
 
 
-def _unpack(packed: Tensor, order: NDArray[np.int64]) -> NDArray[Any]:
-    """Results in packed order to the order of the events, on the host."""
-    values: NDArray[Any] = packed.cpu().numpy()
-    out = np.empty_like(values)
-    out[order] = values
-    return out
+def _statics(events: Events) -> NDArray[np.float32]:
+    """A row of statics for each event, NaN for those that are no admission."""
+    dense = np.full((len(events), events.statics.shape[1]), np.nan, np.float32)
+    dense[events.kinds == Kind.ADMISSION] = events.statics
+    return dense
+
+
+def _scores(events: Events, packing: Packing, timeline: Timeline, outcome: _Outcome) -> Scores:
+    """In the order of the events, without the discharges."""
+    place = np.empty(len(events), np.int64)
+    place[packing.order] = np.arange(len(events))
+    scored = events.kinds != Kind.DISCHARGE
+    place = place[scored]
+    return Scores(
+        events.keep(scored),
+        outcome.risk[place],
+        timeline.counts[place],
+        timeline.late[place],
+        outcome.vitals[place],
+        outcome.ages[place],
+    )

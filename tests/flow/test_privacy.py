@@ -76,9 +76,16 @@ def test_a_score_that_cannot_be_delivered_is_an_error_without_its_patient(
     tight = make_topic(1, {"max.message.bytes": "100"})
     flow = make_flow(client, partitions=1, scores_topic=tight)
     flow.send(outgoing([(NAME, event())]))
+    failing = build_worker(flow.settings())
     with pytest.raises(DeliveryError) as caught:
-        build_worker(flow.settings()).run(threading.Event(), 30)
+        failing.run(threading.Event(), 30)
     assert tight in str(caught.value)
     assert flow.committed() == {}
     for sentinel in SENTINELS:
         assert sentinel not in f"{caught.value} {caught.value!r} {caplog.text}"
+
+    flow.scores = make_topic(1)
+    flow.run(scores_topic=flow.scores)
+    assert [score["patient_id"] for score in flow.scored()] == [NAME], (
+        "it left neither group nor event behind"
+    )

@@ -20,7 +20,9 @@ def step_through(features, values, statics, elapsed):
     inputs = []
     for t in range(values.shape[1]):
         new = torch.empty_like(memory)
-        inputs.append(features.step(split_memory(memory), split_memory(new), values[:, t], elapsed[:, t]))
+        inputs.append(
+            features.scan(split_memory(memory), split_memory(new), values[:, t], elapsed[:, t], [len(values)])
+        )
         memory = new
     return torch.stack(inputs, dim=1), memory
 

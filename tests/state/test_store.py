@@ -26,16 +26,15 @@ class StoreMachine(RuleBasedStateMachine):
         patients = list(dict.fromkeys(patients))[:4]
         slots = self.store.admit(patients, np.full(len(patients), partition, np.int32))
         assert len(set(slots.tolist())) == len(patients)
-        rows, stays = self.store.gather(torch.from_numpy(slots))
+        rows, stays = self.store.rows(slots), self.store.stays(slots)
         for patient, row, stay, digest in zip(patients, rows, stays, self.store.digests(slots), strict=True):
             mark = self.expected.get((partition, patient))
             assert row.tolist() == (FRESH.tolist() if mark is None else [mark] * 3)
-            assert stay.tolist() == [mark or 0] * 3
+            assert stay.tolist() == (mark or 0,) * 3
             assert digest == (mark or 0)
         marks = self.written + torch.arange(len(patients))
-        self.store.scatter(
-            torch.from_numpy(slots), marks[:, None].repeat(1, 3), marks[:, None].long().repeat(1, 3)
-        )
+        stays[:] = [(mark,) * 3 for mark in marks.tolist()]
+        self.store.write(slots, marks[:, None].repeat(1, 3), stays)
         self.store.remember(slots, marks.numpy().astype(np.uint64))
         self.expected |= {
             (partition, patient): mark for patient, mark in zip(patients, marks.tolist(), strict=True)

@@ -123,8 +123,8 @@ class Poisoned:
 
     initial_state, admit, vitals = MODEL.initial_state, MODEL.admit, MODEL.vitals
 
-    def step(self, state, values, elapsed):
-        after, risk = MODEL.step(state, values, elapsed)
+    def scan(self, state, values, elapsed, sizes):
+        after, risk = MODEL.scan(state, values, elapsed, sizes)
         return torch.where((values == 44).any(1)[:, None], torch.nan, after), risk
 
 
