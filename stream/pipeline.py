@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,10 +88,11 @@ class Pipeline:
                 return
 
     def close(self) -> None:
-        """Finish what was sent, commit it, leave the group."""
-        self._settle()
-        self.rooms.source.close()
-        self.rooms.sink.close()
+        """Finish what was sent, commit it, leave the group; leave it too where something fails."""
+        with ExitStack() as rooms:
+            rooms.callback(self.rooms.sink.close)
+            rooms.callback(self.rooms.source.close)
+            self._settle()
 
     def on_assigned(self, partitions: Sequence[int]) -> None:
         self.assigned.update(partitions)
