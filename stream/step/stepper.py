@@ -119,7 +119,7 @@ class Stepper:
             states.append(after)
             risks.append(risk)
             rows = self._latest(rows, after, stretch, kinds)
-        state, risk = torch.cat(states), torch.cat(risks)
+        state, risk = _joined(states), _joined(risks)
         vitals, ages = self._model.vitals(state)
         finite = torch.isfinite(state.sum(dim=1).add_(risk))
         return _Outcome(rows, *(part.cpu().numpy() for part in (risk, finite, vitals, ages)))
@@ -170,6 +170,10 @@ def _stretches(packing: Packing, kinds: NDArray[np.int8]) -> Iterator[_Stretch]:
             begin, sizes = start, []
     if sizes:
         yield _Stretch(begin, sizes)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _statics(events: Events) -> NDArray[np.float32]:

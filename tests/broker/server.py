@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import subprocess
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,15 @@ def docker_answers() -> bool:
     import docker
     from docker.errors import DockerException
 
-    try:
-        docker.from_env(timeout=5).ping()
-    except DockerException:
-        return False
-    return True
+    with warnings.catch_warnings():  # docker leaves the socket of a refused connection to the collector
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            with closing(docker.from_env(timeout=5)) as engine:
+                answers = bool(engine.ping())
+        except DockerException:
+            answers = False
+        gc.collect()
+    return answers
 
 
 @contextmanager
