@@ -6,6 +6,7 @@ import gc
 import logging
 import threading
 import time
+from contextlib import ExitStack
 
 import torch
 
@@ -58,17 +59,12 @@ class Worker:
     def run(self, stop: threading.Event, until_idle: float | None = None) -> None:
         """Join the group and score until `stop` is set, or until nothing came for `until_idle` seconds;
         then finish, commit and leave. Raises `VitalstreamError`."""
-        server = self._serve()
         _calm_garbage_collector()
-        try:
+        with ExitStack() as rooms:
+            rooms.callback(self.pipeline.close)
+            self._serve(rooms)
             self.pipeline.rooms.source.subscribe(self._settings.observations_topic, self.pipeline)
             self.pipeline.run(stop, until_idle)
-        finally:
-            try:
-                self.pipeline.close()
-            finally:
-                if server:
-                    server.close()
 
     def healthy(self) -> str | None:
         silent = time.monotonic() - self.pipeline.progressed
@@ -77,11 +73,11 @@ class Worker:
     def ready(self) -> str | None:
         return None if self.pipeline.assigned else "no partition is assigned"
 
-    def _serve(self) -> HealthServer | None:
+    def _serve(self, rooms: ExitStack) -> None:
         host, port = self._settings.metrics_host, self._settings.metrics_port
-        if not port:
-            return None
-        return HealthServer(host, port, self.metrics.registry, self.healthy, self.ready)
+        if port:
+            server = HealthServer(host, port, self.metrics.registry, self.healthy, self.ready)
+            rooms.callback(server.close)
 
 
 def build_worker(settings: Settings) -> Worker:

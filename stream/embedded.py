@@ -22,7 +22,7 @@ class EmbeddedBroker:
     sequence numbers nor transactions as a broker does; knows no replicas, retention, compaction or
     security, and no administration: a topic comes into being when a producer first names it, or by
     `create`, and always has `PARTITIONS` partitions. kafka-python has to be told the version
-    (`overrides={"api_version": "2.3"}`).
+    (`overrides={"api_version": "2.3"}`), and can hang when it joins or leaves a group here.
     """
 
     def __init__(self, partitions: int = PARTITIONS) -> None:

@@ -77,14 +77,20 @@ class Pipeline:
         return len(polled)
 
     def run(self, stop: threading.Event, until_idle: float | None = None) -> None:
-        """Turn until `stop` is set, or until no record came for `until_idle` seconds; the time until the
-        group has given this member partitions (at most `JOIN_TIMEOUT_S`) does not count."""
-        begun = last = time.monotonic()
+        """Turn until `stop` is set, or until no record came for `until_idle` seconds. The first
+        `JOIN_TIMEOUT_S` without a partition do not count; one that gets none for longer ends too, with
+        `BrokerUnavailable` if no broker answers."""
+        last = owned = time.monotonic()
         while not stop.is_set():
-            joining = not self.assigned and time.monotonic() - begun < JOIN_TIMEOUT_S
-            if self.turn(IDLE_POLL_S) or joining:
-                last = time.monotonic()
-            if until_idle is not None and time.monotonic() - last >= until_idle:
+            arrived, now = self.turn(IDLE_POLL_S), time.monotonic()
+            if self.assigned:
+                owned = now
+            joining = not self.assigned and now - owned < JOIN_TIMEOUT_S
+            if arrived or joining:
+                last = now
+            if until_idle is not None and now - last >= until_idle:
+                if not self.assigned:
+                    self.rooms.source.committed([0])
                 return
 
     def close(self) -> None:
@@ -154,8 +160,8 @@ class Pipeline:
 
     def _note_latency(self, observed_at: np.ndarray, timestamps: np.ndarray) -> None:
         now = self._clock()
-        self.rooms.metrics.event_latency.observe(now - observed_at / 1000)
-        self.rooms.metrics.record_latency.observe(now - timestamps / 1000)
+        self.rooms.metrics.event_latency.observe(np.maximum(now - observed_at / 1000, 0))
+        self.rooms.metrics.record_latency.observe(np.maximum(now - timestamps / 1000, 0))
 
     def _note_progress(self) -> None:
         self.progressed = now = time.monotonic()

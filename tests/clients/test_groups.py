@@ -33,8 +33,8 @@ def fill(clients: Clients, topic: str, rows: int = 10) -> None:
     sink.flush(30)
 
 
-def test_a_member_alone_gets_every_partition_inside_poll(clients: Clients) -> None:
-    topic, source, listener = clients.new_topic(), clients.source(next(names)), Remembering()
+def test_a_member_alone_gets_every_partition_inside_poll(members: Clients) -> None:
+    topic, source, listener = members.new_topic(), members.source(next(names)), Remembering()
     source.subscribe(topic, listener)
     assert source.assignment() == []
     poll_until(source, lambda: len(listener.owned) == PARTITIONS)
@@ -43,17 +43,17 @@ def test_a_member_alone_gets_every_partition_inside_poll(clients: Clients) -> No
     assert source.assignment() == ALL
 
 
-def test_closing_revokes_and_can_still_commit(clients: Clients) -> None:
-    topic, group = clients.new_topic(), next(names)
-    fill(clients, topic)
-    source = clients.source(group)
+def test_closing_revokes_and_can_still_commit(members: Clients) -> None:
+    topic, group = members.new_topic(), next(names)
+    fill(members, topic)
+    source = members.source(group)
     listener = Remembering(on_revoke=lambda partitions: source.commit(dict.fromkeys(partitions, 7)))
     source.subscribe(topic, listener)
     read(source, 10 * PARTITIONS)
     source.close()
     assert listener.events == [("assigned", ALL), ("revoked", ALL)]
     assert listener.threads == {threading.get_ident()}
-    other = clients.source(group)
+    other = members.source(group)
     other.assign(topic, {0: EARLIEST})
     assert other.committed(ALL) == dict.fromkeys(ALL, 7)
 
@@ -78,14 +78,14 @@ def test_a_member_starts_from_what_the_group_committed(on_kafka: Clients) -> Non
     assert starts == {0: 0, 1: 4, 2: 10, 3: 0}
 
 
-def test_nothing_is_committed_but_by_commit(clients: Clients) -> None:
-    topic, group = clients.new_topic(), next(names)
-    fill(clients, topic)
-    first = clients.source(group)
+def test_nothing_is_committed_but_by_commit(members: Clients) -> None:
+    topic, group = members.new_topic(), next(names)
+    fill(members, topic)
+    first = members.source(group)
     first.subscribe(topic, Remembering())
     read(first, 10 * PARTITIONS)
     first.close()
-    second = clients.source(group)
+    second = members.source(group)
     second.assign(topic, {0: EARLIEST})
     assert second.committed(ALL) == {}
 
@@ -107,8 +107,8 @@ def test_without_a_group_there_is_no_subscription_and_no_commit(clients: Clients
         source.commit({0: 0})
 
 
-def test_an_error_of_the_listener_comes_out_of_poll(clients: Clients) -> None:
-    topic, source, listener = clients.new_topic(), clients.source(next(names)), Remembering()
+def test_an_error_of_the_listener_comes_out_of_poll(members: Clients) -> None:
+    topic, source, listener = members.new_topic(), members.source(next(names)), Remembering()
 
     def refuse(partitions: Sequence[int]) -> None:
         raise CommitError("refused")
