@@ -34,6 +34,7 @@ def clients(bootstrap: str, topic: str, group: str) -> tuple[Consumer, Producer]
             "bootstrap.servers": bootstrap,
             "group.id": group,
             "auto.offset.reset": "earliest",
+            "fetch.queue.backoff.ms": 10,
             "log_level": 3,
         }
     )

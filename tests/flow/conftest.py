@@ -18,14 +18,19 @@ MakeFlow = Callable[..., Flow]
 
 
 @pytest.fixture(scope="session")
-def stays() -> Stays:
-    """150 real stays, from all over set b of PhysioNet 2012."""
+def everyone() -> Stays:
+    """The 4,000 real stays of set b of PhysioNet 2012."""
     if not (DATA / "physionet2012").is_dir():
         reason = "PhysioNet 2012 is not under VITALSTREAM_DATA"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    everyone = read(DATA, "b")
+    return read(DATA, "b")
+
+
+@pytest.fixture(scope="session")
+def stays(everyone: Stays) -> Stays:
+    """150 of them, from all over the set."""
     return everyone.select(np.linspace(0, len(everyone) - 1, PATIENTS).astype(np.int64))
 
 

@@ -74,13 +74,27 @@ def test_scores_depend_neither_on_batches_nor_on_partitions(
     make_flow: MakeFlow, stays: Stays, client: str, partitions: int
 ) -> None:
     few = stays.select(np.arange(0, len(stays), 15))
-    wanted = offline(few)
-    flow = make_flow(client, partitions)
-    sent = send(flow, few)
+    assert_same_in_all_batches(make_flow(client, partitions), few)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("partitions", [1, 8])
+def test_the_whole_of_set_b_depends_neither_on_batches_nor_on_partitions(
+    make_flow: MakeFlow, everyone: Stays, partitions: int
+) -> None:
+    assert_same_in_all_batches(make_flow("librdkafka", partitions), everyone)
+
+
+def assert_same_in_all_batches(flow: Flow, stays: Stays) -> None:
+    wanted, sent = offline(stays), send(flow, stays)
     for max_batch in (1, 7, 4096):
         flow.scores = flow.new_topic()
         group = f"{flow.observations}-{max_batch}"
         flow.run(scores_topic=flow.scores, application_id=group, max_batch=max_batch)
         scores = flow.scored()
         assert len(set(places(scores))) == len(scores) == sent
-        assert_same(risks_by_patient(scores), wanted)
+        found = risks_by_patient(scores)
+        assert_same(found, wanted)
+        worst = max(np.abs(found[patient] - risks).max() for patient, risks in wanted.items())
+        print(f"max_batch {max_batch}: {len(scores):,} scores, largest difference {worst:.1e}")

@@ -72,6 +72,28 @@ def test_batches_are_independent_and_leave_their_input_alone(cell, batch):
         torch.testing.assert_close(risk[one : one + 1], alone, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("cell", CELL_NAMES)
+@synthetic.PROPERTY
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6).map(lambda sizes: sorted(sizes, reverse=True)),
+)
+def test_a_scan_of_waves_equals_step_after_step(cell, seed, sizes):
+    rng = np.random.default_rng(seed)
+    model, patients = MODELS[cell], sizes[0]
+    state = model.admit(model.initial_state().repeat(patients, 1), synthetic.statics(rng, patients))
+    values = synthetic.values(rng, sum(sizes), 1)[:, 0]
+    elapsed = synthetic.elapsed(rng, sum(sizes), 1)[:, 0]
+    rows, risks = model.scan(state, values, elapsed, sizes)
+    start = 0
+    for size in sizes:
+        wave = slice(start, start + size)
+        state, risk = model.step(state[:size], values[wave], elapsed[wave])
+        torch.testing.assert_close(rows[wave], state, rtol=0, atol=1e-5)
+        torch.testing.assert_close(risks[wave], risk, rtol=0, atol=1e-5)
+        start += size
+
+
 def test_rows_fit_in_a_kilobyte():
     assert 4 * MODELS["gru"].state_size <= 1024
     for model in MODELS.values():
