@@ -52,7 +52,7 @@ def measure(model: RiskModel, batch: int, device: str) -> dict[str, float]:
         until = time.perf_counter() + SECONDS
         while time.perf_counter() < until or len(seconds) < 10:
             begin = time.perf_counter()
-            model.step(state, values, elapsed)
+            model.step(state, values, elapsed, elapsed)
             if device == "cuda":
                 torch.cuda.synchronize()
             seconds.append(time.perf_counter() - begin)

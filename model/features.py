@@ -62,12 +62,13 @@ class Normalisation:
 class Memory(NamedTuple):
     """The features' part of the state row, as views of it. All float32, always finite.
 
-    carried: last values in clinical units [B, V]. age: hours since measured, since admission where never
-    [B, V]. counts: measurements so far [B, V]. statics: encoded [B, 12]. hours: since admission [B, 1].
+    carried: last values in clinical units [B, V]. measured_at: hours from admission to that measurement, 0
+    where never [B, V]. counts: measurements so far [B, V]. statics: encoded [B, 12]. hours: from admission
+    to the latest event [B, 1]. Times are set, never added up: sums of float32 drift.
     """
 
     carried: Tensor
-    age: Tensor
+    measured_at: Tensor
     counts: Tensor
     statics: Tensor
     hours: Tensor
@@ -124,34 +125,35 @@ class Features(nn.Module):
         unit = statics[:, _UNIT_TYPE, None] == torch.arange(1, 5, device=statics.device)
         return torch.cat((numeric, unknown.float(), sex.float(), unit.float()), dim=1)
 
-    def scan(self, old: Memory, new: Memory, values: Tensor, elapsed: Tensor, sizes: Sequence[int]) -> Tensor:
+    def scan(
+        self, old: Memory, new: Memory, values: Tensor, elapsed: Tensor, hours: Tensor, sizes: Sequence[int]
+    ) -> Tensor:
         """Write the memory after each of N events to `new`; the cell's inputs [N, INPUT_SIZE].
 
-        Events stand in waves, as in `model.risk_model.RiskModel.scan`. old: memory of the G patients before
-        them. values: [N, V] clinical units, NaN where not measured. elapsed: [N] hours since the patient's
-        previous event, >= 0.
+        Events stand in waves, and values, elapsed and hours mean the same, as in
+        `model.risk_model.RiskModel.scan`. old: memory of the G patients before them.
         """
-        measured, since = values == values, elapsed[:, None]
+        measured = values == values
         seen = measured.to(values.dtype)
-        before = (old.carried, old.age, old.counts, old.hours)
-        after = (new.carried, new.age, new.counts, new.hours)
-        waves = (part.split_with_sizes(sizes) for part in (values, measured, seen, since, *after))
-        for value, known, one, time, carried, age, counts, hours in zip(*waves, strict=True):
-            last, last_age, last_counts, last_hours = (part[: len(value)] for part in before)
+        new.hours.copy_(hours[:, None])
+        before = (old.carried, old.measured_at, old.counts)
+        after = (new.carried, new.measured_at, new.counts)
+        waves = (part.split_with_sizes(sizes) for part in (values, measured, seen, new.hours, *after))
+        for value, known, one, now, carried, measured_at, counts in zip(*waves, strict=True):
+            last, last_measured_at, last_counts = (part[: len(value)] for part in before)
             torch.where(known, value, last, out=carried)
-            torch.add(last_age, time, out=age).masked_fill_(known, 0.0)
+            torch.where(known, now, last_measured_at, out=measured_at)
             torch.add(last_counts, one, out=counts)
-            torch.add(last_hours, time, out=hours)
-            before = (carried, age, counts, hours)
+            before = (carried, measured_at, counts)
         new.statics.copy_(old.statics if len(sizes) == 1 else _repeated(old.statics, sizes))
-        return self._inputs(new, seen, since)
+        return self._inputs(new, seen, elapsed[:, None])
 
     def _inputs(self, memory: Memory, seen: Tensor, since: Tensor) -> Tensor:
         inputs = seen.new_empty(len(seen), INPUT_SIZE)
         carried, now, age, statics, admission, previous = inputs.split_with_sizes(INPUT_SIZES, dim=1)
         self._standardise(memory.carried, carried)
         now.copy_(seen)
-        torch.log1p(memory.age, out=age)
+        torch.sub(memory.hours, memory.measured_at, out=age).log1p_()
         statics.copy_(memory.statics)
         torch.log1p(memory.hours, out=admission)
         torch.log1p(since, out=previous)
@@ -163,7 +165,7 @@ class Features(nn.Module):
         values: [B, T, V], statics: [B, 5], elapsed: [B, T], as in `step`. Row t sees events 0..t only.
         """
         measured = torch.isfinite(values)
-        hours = elapsed.double().cumsum(dim=1)[:, :, None]
+        hours = elapsed.double().cumsum(dim=1).float()[:, :, None]
         steps = torch.arange(values.shape[1], device=values.device)[None, :, None]
         last = torch.where(measured, steps, -1).cummax(dim=1).values
         ever = last >= 0
@@ -173,8 +175,8 @@ class Features(nn.Module):
         standardised = torch.empty_like(carried)
         self._standardise(carried, standardised)
         encoded = self.encode(statics)[:, None, :].expand(-1, values.shape[1], -1)
-        age = (hours - measured_at).float()
-        clocks = torch.cat((hours.float(), elapsed[:, :, None]), dim=2)
+        age = hours - measured_at
+        clocks = torch.cat((hours, elapsed[:, :, None]), dim=2)
         return torch.cat((standardised, measured.float(), age.log1p(), encoded, clocks.log1p()), dim=2)
 
     def _standardise(self, carried: Tensor, out: Tensor) -> None:

@@ -2,7 +2,7 @@
 
 `forward` scores every event of whole stays; `step` scores one event a patient from a flat state row:
 
-    [ cell state (h first) | carried 37 | age 37 | counts 37 | encoded statics 12 | hours since admission 1 ]
+    [ cell state (h first) | carried 37 | measured at 37 | counts 37 | encoded statics 12 | hours 1 ]
 
 Rows are float32, always finite, independent of each other, and mean nothing to another model.
 """
@@ -85,23 +85,23 @@ class RiskModel(nn.Module):
         self._split(admitted)[1].statics.copy_(self.features.encode(statics))
         return admitted
 
-    def step(self, state: Tensor, values: Tensor, elapsed: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, state: Tensor, values: Tensor, elapsed: Tensor, hours: Tensor) -> tuple[Tensor, Tensor]:
         """One event a patient, as `scan` of one wave: new rows [B, state_size] and calibrated risks [B]."""
-        return self.scan(state, values, elapsed, [len(state)])
+        return self.scan(state, values, elapsed, hours, [len(state)])
 
     def scan(
-        self, state: Tensor, values: Tensor, elapsed: Tensor, sizes: Sequence[int]
+        self, state: Tensor, values: Tensor, elapsed: Tensor, hours: Tensor, sizes: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
         """N events of G patients in waves: the row after each event [N, state_size], its calibrated risk [N].
 
         sizes: of the waves, never increasing; wave k is one event each of the first `sizes[k]` patients, so
         that `sizes[0]` is G and they sum to N. state: [G, state_size], left as it was. values: [N, 37]
         clinical units, NaN where not measured. elapsed: [N] hours since the patient's previous event, 0 at
-        the first, never negative. Never waits for the device.
+        the first, never negative. hours: [N] since the patient's first event. Never waits for the device.
         """
         states = state.new_empty(len(values), self.state_size)
         (before, old), (cells, new) = self._split(state), self._split(states)
-        inputs = self.features.scan(old, new, values, elapsed, sizes)
+        inputs = self.features.scan(old, new, values, elapsed, hours, sizes)
         for wave, cell in zip(inputs.split_with_sizes(sizes), cells.split_with_sizes(sizes), strict=True):
             for rows in _pieces(len(wave), whole=state.is_cuda):
                 cell[rows].copy_(self.cell.step(wave[rows], before[rows]))
@@ -127,15 +127,15 @@ class RiskModel(nn.Module):
 
     def vitals(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Last values [B, K] of `vital_columns` in clinical units (NaN where never measured; exactly the
-        float32 that was given) and hours since measured [B, K]."""
-        values, ages, counts = state.index_select(1, self._vital_places).chunk(3, dim=1)
-        return values.masked_fill(counts == 0, torch.nan), ages
+        float32 that was given) and hours since measured, since the first event where never [B, K]."""
+        values, measured_at, counts = state.index_select(1, self._vital_places).chunk(3, dim=1)
+        return values.masked_fill(counts == 0, torch.nan), self._split(state)[1].hours - measured_at
 
     def _places(self) -> Tensor:
-        """Places in the row of the carried values, ages and counts of `vital_columns`."""
+        """Places in the row of the carried values, their times and counts of `vital_columns`."""
         memory = split_memory(torch.arange(self.cell.state_size, self.state_size)[None])
         columns = [INDEX[name] for name in VITAL_COLUMNS]
-        return torch.cat([part[0, columns] for part in (memory.carried, memory.age, memory.counts)])
+        return torch.cat([part[0, columns] for part in (memory.carried, memory.measured_at, memory.counts)])
 
     def _logits(self, hidden: Tensor) -> Tensor:
         logits: Tensor = self.head(hidden)

@@ -60,6 +60,8 @@ class Worker:
         """Join the group and score until `stop` is set, or until nothing came for `until_idle` seconds;
         then finish, commit and leave. Raises `VitalstreamError`."""
         _calm_garbage_collector()
+        settings = self._settings
+        log.info("joining group %s at %s", settings.application_id, settings.bootstrap_servers)
         with ExitStack() as rooms:
             rooms.callback(self.pipeline.close)
             self._serve(rooms)
@@ -78,6 +80,7 @@ class Worker:
         if port:
             server = HealthServer(host, port, self.metrics.registry, self.healthy, self.ready)
             rooms.callback(server.close)
+            log.info("metrics and health at %s:%d", host, server.port)
 
 
 def build_worker(settings: Settings) -> Worker:
@@ -110,6 +113,7 @@ def _pipeline(settings: Settings, metrics: Metrics) -> Pipeline:
             warm_up=settings.warm_up_events,
         ),
         dead_letters_topic=settings.dead_letters_topic,
+        max_dead_letter_bytes=settings.max_dead_letter_bytes,
         sink=make_sink(settings),
         committer=Committer(
             source.commit,

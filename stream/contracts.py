@@ -14,9 +14,12 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapt
 PatientId = Annotated[
     str, Field(min_length=1, max_length=256, description="Also the record's key, in UTF-8.")
 ]
+EARLIEST_MS = 100_000_000_000
+"""March 1973: a smaller number is a time in seconds, the classic mistake of a new producer."""
+LATEST_MS = 253_402_300_799_999
 EpochMillis = Annotated[
     int,
-    Field(strict=True, ge=0, le=253_402_300_799_999, description="Milliseconds since the Unix epoch, UTC."),
+    Field(strict=True, ge=EARLIEST_MS, le=LATEST_MS, description="Milliseconds since the Unix epoch, UTC."),
 ]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 UnitType = Literal["coronary_care", "cardiac_surgery", "medical", "surgical"]

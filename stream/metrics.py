@@ -83,6 +83,7 @@ class Metrics:
         self.resident = gauge("patients_resident", "Patients with state on the device.")
         self.evicted = gauge("patients_evicted", "Patients with state in host memory.")
         self.slot_bytes = gauge("patient_state_bytes", "Device memory of one patient's state.")
+        self._lagging: set[str] = set()
         self._model = Info("vitalstream_model", "The model that scores.", registry=self.registry)
         for stage, codes in STAGES.items():
             for code in codes:
@@ -95,9 +96,12 @@ class Metrics:
 
     def show_lag(self, lag: Mapping[int, int]) -> None:
         """Set the lag of each assigned partition; those of other workers disappear."""
-        self.lag.clear()
-        for partition, records in lag.items():
-            self.lag.labels(str(partition)).set(records)
+        shown = {str(partition): records for partition, records in lag.items()}
+        for partition in self._lagging - shown.keys():
+            self.lag.remove(partition)
+        for partition, records in shown.items():
+            self.lag.labels(partition).set(records)
+        self._lagging = set(shown)
 
     def count_refused(self, stage: str, codes: Iterable[Code]) -> None:
         for code in codes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +26,8 @@ from stream.state.slots import Slot
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
 
+log = logging.getLogger(__name__)
+
 FLUSH_TIMEOUT_S = 10.0
 GAUGES_EVERY_S = 1.0
 IDLE_POLL_S = 0.1
@@ -43,6 +46,7 @@ class Rooms:
     vitals: VitalSigns
     encoder: ScoreEncoder
     dead_letters_topic: str
+    max_dead_letter_bytes: int
     sink: Sink
     committer: Committer
     metrics: Metrics
@@ -101,13 +105,16 @@ class Pipeline:
             self._settle()
 
     def on_assigned(self, partitions: Sequence[int]) -> None:
+        log.info("assigned: partitions %s; their patients start without history", sorted(partitions))
         self.assigned.update(partitions)
 
     def on_revoked(self, partitions: Sequence[int]) -> None:
+        log.info("revoked: partitions %s", sorted(partitions))
         self._settle()
         self._release(partitions)
 
     def on_lost(self, partitions: Sequence[int]) -> None:
+        log.warning("lost: partitions %s; another scores again what was not committed", sorted(partitions))
         self._release(partitions)
 
     def _decode(self, polled: Records) -> tuple[Events, Refused]:
@@ -156,7 +163,8 @@ class Pipeline:
             rooms.sink.send(outgoing, acknowledged)
         for refused in refusals:
             rooms.metrics.count_refused(refused.stage, refused.codes)
-            rooms.sink.send(dead_letters.encode(refused, rooms.dead_letters_topic, now), epoch.acknowledged)
+            letters = dead_letters.encode(refused, rooms.dead_letters_topic, now, rooms.max_dead_letter_bytes)
+            rooms.sink.send(letters, epoch.acknowledged)
 
     def _note_latency(self, observed_at: np.ndarray, timestamps: np.ndarray) -> None:
         now = self._clock()

@@ -127,9 +127,10 @@ def _dead_letter_headers() -> dict[str, Any]:
         "offset": number | {"description": "Its offset."},
         "at": number | {"description": "When it was refused, in ms since the Unix epoch."},
     }
+    size = number | {"description": "Only where the record was too large to go with its value: its size."}
     return {
         "type": "object",
-        "properties": {PREFIX + name: field for name, field in headers.items()},
+        "properties": {PREFIX + name: field for name, field in (headers | {"value_bytes": size}).items()},
         "required": [PREFIX + name for name in headers],
     }
 

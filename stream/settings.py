@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     threads: int = Field(1, ge=1, description="CPU threads of the cell.")
     warm_up_events: int = Field(10, ge=1, description="Events after which a score says `warm`.")
 
-    max_batch: int = Field(4096, ge=1, description="Most events in a micro-batch.")
+    max_batch: int = Field(4096, ge=1, le=1_000_000, description="Most events in a micro-batch.")
     max_wait: float = Field(0.005, ge=0, description="Seconds that the first event of a micro-batch waits.")
     commit_interval: float = Field(0.1, gt=0, description="Seconds between commits of offsets.")
     commit_events: int = Field(50_000, ge=1, description="Events after which offsets are committed earlier.")
@@ -72,8 +72,14 @@ class Settings(BaseSettings):
     max_resident_patients: int = Field(1_000_000, ge=1, description="Most patients with state on the device.")
 
     max_event_bytes: int = Field(1_048_576, ge=1, description="Larger events are refused.")
+    max_dead_letter_bytes: int = Field(
+        2_000_000, ge=0, description="A larger refused record goes to the dead letters without its value."
+    )
     max_future: float = Field(
-        300.0, ge=0, description="Seconds that `observed_at` may be ahead of the clock."
+        300.0,
+        ge=0,
+        le=3500,
+        description="Seconds that `observed_at` may be ahead of the clock; Kafka itself refuses an hour.",
     )
 
     metrics_port: int = Field(9464, ge=0, le=65_535, description="/metrics, /healthz, /readyz; 0: none.")

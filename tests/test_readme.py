@@ -1,16 +1,18 @@
-"""The README says what the code does. `python -m tests.test_readme` writes the settings table anew."""
+"""The README says what the code does. `python -m tests.test_readme` writes its two tables anew."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 from stream.records import Code
 from stream.settings import SHIPPED_MODEL, Settings
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-BEGIN, END = "<!-- settings -->\n", "<!-- /settings -->\n"
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
 
 
-def table() -> str:
+def settings() -> str:
     """Every setting as a Markdown row."""
     rows = ["| setting | default | what |", "| --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
@@ -22,9 +24,26 @@ def table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def test_every_setting_is_in_the_readme() -> None:
+def bench() -> str:
+    """The measured table and its ratios, as `make bench` wrote them."""
+    lines = (ROOT / "bench" / "results" / "pipeline.md").read_text("utf-8").splitlines()
+    return "\n".join(line for line in lines if line.startswith(("|", "-")) or not line).strip() + "\n"
+
+
+TABLES = {"settings": settings, "bench": bench}
+
+
+def borders(text: str, name: str) -> tuple[int, int]:
+    """Where the table `name` begins and ends in the README."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+    return text.index(begin) + len(begin), text.index(end)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_tables_of_the_readme_are_what_the_code_and_the_bench_say(name: str) -> None:
     text = README.read_text("utf-8")
-    assert text[text.index(BEGIN) + len(BEGIN) : text.index(END)] == table()
+    begin, end = borders(text, name)
+    assert text[begin:end] == TABLES[name]()
 
 
 def test_every_dead_letter_code_is_in_the_readme() -> None:
@@ -38,5 +57,7 @@ def test_every_file_that_the_readme_links_to_is_there() -> None:
 
 if __name__ == "__main__":
     text = README.read_text("utf-8")
-    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
-    README.write_text(before + BEGIN + table() + after, "utf-8")
+    for name, table in TABLES.items():
+        begin, end = borders(text, name)
+        text = text[:begin] + table() + text[end:]
+    README.write_text(text, "utf-8")

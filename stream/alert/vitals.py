@@ -38,6 +38,8 @@ BANDS = {
     "temperature": Band((35.05, 36.05, 38.05, 39.05), (3, 1, 0, 1, 2)),
 }
 OXYGEN = Band((0.215,), (0, 2))
+OXYGEN_STALE_AFTER_HOURS = 8.0
+"""As long as consciousness: charted four-hourly, and when it is changed."""
 SIGNS = tuple(sign.name for sign in VITAL_SIGNS)
 
 
@@ -58,7 +60,7 @@ class VitalSigns:
         """vitals: float32 [N, K], NaN where never measured. ages: float32 [N, K], hours."""
         stale = np.zeros(len(vitals), np.int64)
         news2 = np.zeros(len(vitals), np.int64)
-        oxygen = vitals[:, self._oxygen]
+        oxygen = _freshest(vitals, ages, [self._oxygen], OXYGEN_STALE_AFTER_HOURS)
         news2 += _points(OXYGEN, oxygen)
         for bit, sign in enumerate(VITAL_SIGNS):
             value = _freshest(vitals, ages, self._columns[sign.name], sign.stale_after_hours)

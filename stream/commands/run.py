@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Annotated
 
 import typer
@@ -11,6 +12,8 @@ from stream.assembly import build_worker
 from stream.commands.options import ALL, Json, start_logging, stop_on_signals, takes_settings
 from stream.metrics import Metrics, total
 from stream.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 @takes_settings(*ALL)
@@ -32,6 +35,7 @@ def run(
     stop = stop_on_signals()
     worker = build_worker(settings)
     worker.run(stop, until_idle)
+    log.info("finished what was sent, committed it and left the group")
     figures = summary(worker.metrics)
     typer.echo(json.dumps(figures) if as_json else ", ".join(f"{name} {n:,}" for name, n in figures.items()))
 

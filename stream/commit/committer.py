@@ -70,10 +70,10 @@ class Committer:
             self.commit()
 
     def commit(self) -> None:
-        """Commit what is acknowledged now. A refused commit is counted, kept and tried again later:
-        the worst that comes of it is that events are scored twice."""
+        """Commit what is acknowledged now. A refused commit is counted, kept and tried again when the next
+        is due: the worst that comes of it is that events are scored twice."""
         self._collect()
-        self._last = self._clock()
+        self._last, self._events = self._clock(), 0
         if not self._ready:
             return
         try:
@@ -83,7 +83,6 @@ class Committer:
             log.warning("offsets were not committed, will try again: %s", error)
             return
         self._ready = {}
-        self._events = 0
 
     def forget(self, partitions: Iterable[int]) -> None:
         """These partitions belong to another member: commit nothing of them any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import cast
@@ -70,6 +71,8 @@ class LibrdkafkaSource:
         self._lost_some = False
         self._fatal: BrokerError | None = None
         self._closed = False
+        self._revoking = False
+        self._pending: _Commit | None = None
 
     def subscribe(self, topic: str, listener: RebalanceListener) -> None:
         if self._group_id is None:
@@ -83,9 +86,11 @@ class LibrdkafkaSource:
 
         def gone(tell: Callable[[Sequence[int]], None]) -> Callable[[Consumer, list[TopicPartition]], None]:
             def callback(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+                self._revoking = True
                 try:
                     tell(_numbers(partitions))
                 finally:
+                    self._revoking = False
                     consumer.incremental_unassign(partitions)
                     self._assigned.difference_update(_numbers(partitions))
                     self._lost_some = True
@@ -108,10 +113,10 @@ class LibrdkafkaSource:
                 messages += self._consumer.consume(max_records - 1, 0)
         if self._fatal is not None:
             raise self._fatal
-        if self._lost_some:
-            messages = [message for message in messages if message.partition() in self._assigned]
         if any(map(Message.error, messages)):
             messages = [message for message in messages if self._is_record(message)]
+        if self._lost_some:
+            messages = [message for message in messages if message.partition() in self._assigned]
         return self._records(messages)
 
     def pause(self, partitions: Sequence[int]) -> None:
@@ -181,11 +186,17 @@ class LibrdkafkaSource:
         return ends
 
     def _try_commit(self, offsets: Mapping[int, int]) -> KafkaError | None:
-        try:
-            done = self._consumer.commit(offsets=self._coordinates(offsets, offsets), asynchronous=False)
-        except KafkaException as error:
-            return reason(error)
-        return next((one.error for one in done if one.error is not None), None)
+        """librdkafka's commit waits without bound, where a rebalance hangs until this member has polled:
+        so it waits on a thread of its own, one at a time, and the caller no longer than it may. Inside a
+        rebalance callback only the polling thread's commit is answered, and at once."""
+        where = self._coordinates(offsets, offsets)
+        if self._revoking:
+            return _committed(self._consumer, where)
+        if self._pending is None or self._pending.answered(COMMIT_TIMEOUT_S):
+            self._pending = _Commit(self._consumer, where)
+            if self._pending.answered(COMMIT_TIMEOUT_S):
+                return self._pending.error
+        return KafkaError(KafkaError._TIMED_OUT, f"no answer in {COMMIT_TIMEOUT_S:g} s")
 
     def _is_record(self, message: Message) -> bool:
         """Raises for an error that stands in a record's place, but for one that a rebalance mends."""
@@ -213,6 +224,33 @@ class LibrdkafkaSource:
             np.fromiter([message.timestamp()[1] for message in messages], np.int64, rows),
             [_headers(message) for message in messages] if self._with_headers else None,
         )
+
+
+class _Commit(threading.Thread):
+    """A commit under way. error: why it was refused, None where it was not."""
+
+    def __init__(self, consumer: Consumer, offsets: list[TopicPartition]) -> None:
+        super().__init__(name="commit", daemon=True)
+        self.error: KafkaError | None = None
+        self._consumer = consumer
+        self._offsets = offsets
+        self.start()
+
+    def run(self) -> None:
+        self.error = _committed(self._consumer, self._offsets)
+
+    def answered(self, timeout: float) -> bool:
+        self.join(timeout)
+        return not self.is_alive()
+
+
+def _committed(consumer: Consumer, offsets: list[TopicPartition]) -> KafkaError | None:
+    """Commit and wait; why it was refused, None where it was not."""
+    try:
+        done = consumer.commit(offsets=offsets, asynchronous=False)
+    except KafkaException as error:
+        return reason(error)
+    return next((one.error for one in done if one.error is not None), None)
 
 
 def _numbers(partitions: list[TopicPartition]) -> list[int]:

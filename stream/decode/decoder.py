@@ -2,7 +2,8 @@
 
 The fast path (msgspec) takes plain observations; whatever it does not take goes through the slow path
 (pydantic, `stream.decode.reasons`), which either accepts it after all (admissions, discharges) or
-gives the reason. Both accept the same observations.
+gives the reason. Both accept the same observations, but for one thing: in a field that is ignored, the
+fast path does not look at depth and UTF-8.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from model.variables import INDEX, STATIC_RANGES, STATICS, VARIABLES, Sex, UnitType
-from stream.contracts import Admission, Discharge, Observation, Static
+from stream.contracts import EARLIEST_MS, LATEST_MS, Admission, Discharge, Observation, Static
 from stream.decode import reasons
 from stream.records import Code, Events, Kind, Records, Refused
 
@@ -32,7 +33,7 @@ class _Plain(msgspec.Struct, gc=False):
     """What the rest of the decoder reads of an event; the fast path decodes observations into it."""
 
     patient_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-    observed_at: Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]
+    observed_at: Annotated[int, msgspec.Meta(ge=EARLIEST_MS, le=LATEST_MS)]
     values: dict[str, float]
     type: Literal["observation"] = "observation"
     event_id: Text | None = None

@@ -17,11 +17,13 @@ def repeats(
     """bool [N]: the row has the digest of the event before it in its slot.
 
     Rows stand in offset order. last: uint64 [N], digest of the slot's last event before this
-    micro-batch, 0 where there was none. Discharging twice does no harm and is no repeat.
+    micro-batch, 0 where there was none. Discharging twice does no harm and is no repeat, and
+    nothing repeats a discharge: it forgets the patient.
     """
     order = np.argsort(slots, kind="stable")
     grouped, of_group = digests[order], slots[order]
-    before = np.concatenate([last[order[:1]], grouped[:-1]])
+    remembered = np.where(kinds[order] == Kind.DISCHARGE, 0, grouped)
+    before = np.concatenate([last[order[:1]], remembered[:-1]])
     first = np.concatenate([[True], of_group[1:] != of_group[:-1]])[: len(order)]
     before = np.where(first, last[order], before)
     repeated = np.empty(len(order), np.bool_)

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from stream.records import Kind, Packing
 
-STAY = np.dtype([("observed_at", np.int64), ("events", np.int64), ("admitted", np.int64)])
-"""One stay. observed_at: time of its latest event, ms since the Unix epoch. events: how many since admission,
-0 in a cleared slot. admitted: 1 once an admission was applied."""
+STAY = np.dtype([(name, np.int64) for name in ("started_at", "observed_at", "events", "admitted")])
+"""One stay. started_at, observed_at: times of its first and its latest event, ms since the Unix epoch.
+events: how many so far, 0 in a cleared slot. admitted: 1 once an admission was applied."""
 
 MS_PER_HOUR = 3_600_000.0
 
@@ -20,11 +20,13 @@ MS_PER_HOUR = 3_600_000.0
 class Timeline:
     """What the stays say of N events in packed order.
 
-    hours: float32 [N], since the patient's previous event, 0 at the first and where the event is late.
+    elapsed: float32 [N], hours since the patient's previous event, 0 at the first and at a late one.
+    hours: float32 [N], from the stay's first event to its latest, this included.
     late: bool [N], older than an event before it. counts: int64 [N], events of the stay, this included.
     again: bool [N], an admission of a patient who was admitted: a new stay begins.
     """
 
+    elapsed: NDArray[np.float32]
     hours: NDArray[np.float32]
     late: NDArray[np.bool_]
     counts: NDArray[np.int64]
@@ -39,7 +41,7 @@ def advance(
     kinds: int8 [N], observed_at: int64 [N] ms, both in packed order.
     """
     count = len(packing.order)
-    hours, late = np.zeros(count, np.float32), np.zeros(count, np.bool_)
+    elapsed, hours, late = np.zeros(count, np.float32), np.zeros(count, np.float32), np.zeros(count, np.bool_)
     counts, again = np.zeros(count, np.int64), np.zeros(count, np.bool_)
     only_observations = not kinds.any()
     start = 0
@@ -50,14 +52,17 @@ def advance(
             again[rows] = admitted & (stay["admitted"] == 1)
             stay[again[rows]] = 0
             stay["admitted"][admitted] = 1
+        first = stay["events"] == 0
+        for clock in ("started_at", "observed_at"):
+            np.copyto(stay[clock], observed_at[rows], where=first)
         ahead = observed_at[rows] - stay["observed_at"]
-        ahead[stay["events"] == 0] = 0
         late[rows] = ahead < 0
-        hours[rows] = np.maximum(ahead, 0) / MS_PER_HOUR
-        np.copyto(stay["observed_at"], observed_at[rows], where=~late[rows])
+        elapsed[rows] = np.maximum(ahead, 0) / MS_PER_HOUR
+        np.maximum(stay["observed_at"], observed_at[rows], out=stay["observed_at"])
+        hours[rows] = (stay["observed_at"] - stay["started_at"]) / MS_PER_HOUR
         stay["events"] += 1
         counts[rows] = stay["events"]
         if not only_observations:
             stay[kinds[rows] == Kind.DISCHARGE] = 0
         start += size
-    return Timeline(hours, late, counts, again)
+    return Timeline(elapsed, hours, late, counts, again)

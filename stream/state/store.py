@@ -127,7 +127,7 @@ class StateStore:
         slots = self._slots.idlest(count)
         kept = zip(self.rows(slots).cpu().numpy(), self._stays[slots], self._digests[slots], strict=True)
         for (partition, patient), (row, stay, digest) in zip(self._slots.owners(slots), kept, strict=True):
-            self._evicted.setdefault(partition, {})[patient] = Evicted(row.copy(), stay, digest)
+            self._evicted.setdefault(partition, {})[patient] = Evicted(row.copy(), stay.copy(), digest)
         self.release(slots)
 
     def _bring_back(self, owners: list[tuple[int, bytes]], taken: Slot) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,13 +22,15 @@ from stream.state.slots import Slot
 from stream.state.stays import Timeline, advance
 from stream.state.store import StateStore
 
+PATIENCE = 8
+
 
 class Cell(Protocol):
     """What the stepper needs of `model.risk_model.RiskModel`."""
 
     def admit(self, state: Tensor, statics: Tensor) -> Tensor: ...
     def scan(
-        self, state: Tensor, values: Tensor, elapsed: Tensor, sizes: Sequence[int]
+        self, state: Tensor, values: Tensor, elapsed: Tensor, hours: Tensor, sizes: Sequence[int]
     ) -> tuple[Tensor, Tensor]: ...
     def vitals(self, state: Tensor) -> tuple[Tensor, Tensor]: ...
 
@@ -85,10 +88,11 @@ class Stepper:
         device is done. slots: int64 [N], of each event's patient.
 
         An event that would bring NaN or infinity into its slot is refused as `quarantined`, and the rest is
-        stepped as if it had never come. A discharge clears its slot; slots whose last event it is are freed.
+        stepped as if it had never come; of a patient with more than `PATIENCE` such events in one batch, all
+        that are left in it are refused. A discharge clears its slot; slots whose last event it is are freed.
         """
         sound = np.ones(len(events), np.bool_)
-        while True:
+        for found in count():
             kept = events.keep(sound)
             packing = self._pack(slots[sound])
             stays = self._store.stays(packing.groups)
@@ -97,10 +101,10 @@ class Stepper:
             unsound = packing.order[~outcome.finite & (kept.kinds[packing.order] != Kind.DISCHARGE)]
             if not len(unsound):
                 break
-            _, first = np.unique(slots[sound][unsound], return_index=True)
-            sound[np.flatnonzero(sound)[unsound[first]]] = False
+            sound[np.flatnonzero(sound)[_dropped(slots[sound], unsound, found)]] = False
         self._store.write(packing.groups, outcome.rows, stays)
-        self._store.release(packing.groups[stays["events"] == 0])
+        touched = packing.groups if sound.all() else np.unique(slots)
+        self._store.release(touched[self._store.stays(touched)["events"] == 0])
         bad = events.rows[~sound].tolist()
         refused = Refused(events.records, bad, [Code.QUARANTINED] * len(bad), "step")
         return _scores(kept, packing, timeline, outcome), refused
@@ -108,14 +112,14 @@ class Stepper:
     def _scan(self, events: Events, packing: Packing, timeline: Timeline) -> _Outcome:
         kinds = events.kinds[packing.order]
         values = self._put(events.values[packing.order])
-        hours = self._put(timeline.hours)
+        elapsed, hours = self._put(timeline.elapsed), self._put(timeline.hours)
         statics = self._put(_statics(events)[packing.order]) if len(events.statics) else values[:0]
         rows = self._store.rows(packing.groups)
         states, risks = [], []
         for stretch in _stretches(packing, kinds):
             part = slice(stretch.start, stretch.stop)
             state = self._admit(rows[: stretch.sizes[0]], stretch.first, kinds, timeline, statics)
-            after, risk = self._model.scan(state, values[part], hours[part], stretch.sizes)
+            after, risk = self._model.scan(state, values[part], elapsed[part], hours[part], stretch.sizes)
             states.append(after)
             risks.append(risk)
             rows = self._latest(rows, after, stretch, kinds)
@@ -152,6 +156,14 @@ class Stepper:
 
     def _put(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self._fresh.device, non_blocking=True)
+
+
+def _dropped(slots: Slot, unsound: NDArray[np.int64], found: int) -> NDArray[np.int64]:
+    """Rows to leave out of the next try: each patient's first unsound one, or, from try `PATIENCE` on, all of
+    the patient's. unsound: rows in packed order."""
+    if found >= PATIENCE:
+        return np.flatnonzero(np.isin(slots, slots[unsound]))
+    return unsound[np.unique(slots[unsound], return_index=True)[1]]
 
 
 def _stretches(packing: Packing, kinds: NDArray[np.int8]) -> Iterator[_Stretch]:

@@ -51,7 +51,7 @@ class HealthServer:
         try:
             self._server = ThreadingHTTPServer((host, port), Handler)
         except OSError as error:
-            raise SettingsError(f"metrics_port {port}: {error.strerror}") from None
+            raise SettingsError(f"metrics_port {port}: {error.strerror}; another, or 0 for none?") from None
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
         self._thread.start()

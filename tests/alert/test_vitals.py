@@ -64,6 +64,9 @@ def test_a_missing_or_stale_sign_is_named_and_makes_the_score_incomplete() -> No
     assert stale(old) == {"heart_rate"}
     assert old.news2[0] == 0
     assert not assess({"FiO2": np.nan}).complete[0]
+    oxygen_of_yesterday = assess({"FiO2": 0.6}, {"FiO2": 24})
+    assert oxygen_of_yesterday.news2[0] == 0
+    assert not oxygen_of_yesterday.complete[0]
 
 
 def test_the_younger_of_two_pressures_counts() -> None:

@@ -71,6 +71,7 @@ def test_a_discharge_is_an_event() -> None:
         (observation(patient_id=...), Code.MISSING_FIELD),
         (observation(observed_at="today"), Code.WRONG_FIELD),
         (observation(observed_at=-1), Code.WRONG_FIELD),
+        (observation(observed_at=AT // 1000), Code.WRONG_FIELD),
         (observation(values={"HR": "80"}), Code.WRONG_FIELD),
         (observation(values={"HR": True}), Code.WRONG_FIELD),
         (observation(values={"HR": None}), Code.WRONG_FIELD),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,42 +21,54 @@ from stream.records import Records, Refused
 from stream.schemas import CONTRACTS, FOLDER, render
 from stream.settings import Settings
 
+AT = 1_700_000_000_000
 EVENTS: list[dict[str, Any]] = [
-    {"patient_id": "p1", "observed_at": 1_700_000_000_000, "values": {"HR": 80, "SaO2": 97.5}},
+    {"patient_id": "p1", "observed_at": AT, "values": {"HR": 80, "SaO2": 97.5}},
     {
         "type": "observation",
         "patient_id": "p1",
-        "observed_at": 0,
+        "observed_at": 100_000_000_000,
         "values": {},
         "event_id": "e1",
         "unit": "icu-2",
         "added_later": [1],
     },
-    {"type": "admission", "patient_id": "p1", "observed_at": 1, "static": {"age": 63, "sex": "female"}},
-    {"type": "admission", "patient_id": "p1", "observed_at": 1, "static": {"unit_type": "surgical"}},
-    {"type": "admission", "patient_id": "p1", "observed_at": 1},
-    {"type": "discharge", "patient_id": "p1", "observed_at": 2, "outcome": "home"},
+    {
+        "type": "admission",
+        "patient_id": "p1",
+        "observed_at": AT,
+        "static": {"age": 63, "sex": "female"},
+    },
+    {
+        "type": "admission",
+        "patient_id": "p1",
+        "observed_at": AT,
+        "static": {"unit_type": "surgical"},
+    },
+    {"type": "admission", "patient_id": "p1", "observed_at": AT},
+    {"type": "discharge", "patient_id": "p1", "observed_at": 1_700_000_000_001, "outcome": "home"},
 ]
 NOT_EVENTS: list[Any] = [
     {},
     [],
     "p1",
-    {"patient_id": "p1", "observed_at": 1},
-    {"patient_id": "", "observed_at": 1, "values": {}},
+    {"patient_id": "p1", "observed_at": AT},
+    {"patient_id": "", "observed_at": AT, "values": {}},
     {"patient_id": "p1", "observed_at": -1, "values": {}},
+    {"patient_id": "p1", "observed_at": 1_700_000_000, "values": {}},
     {"patient_id": "p1", "observed_at": 1.5, "values": {}},
     {"patient_id": "p1", "observed_at": "1", "values": {}},
-    {"patient_id": "p1", "observed_at": 1, "values": {"HR": "80"}},
-    {"patient_id": "p1", "observed_at": 1, "values": {"HR": None}},
-    {"type": "transfer", "patient_id": "p1", "observed_at": 1, "values": {}},
-    {"type": "admission", "patient_id": "p1", "observed_at": 1, "static": {"sex": "f"}},
-    {"type": "admission", "patient_id": 1, "observed_at": 1},
-    {"type": "discharge", "observed_at": 2},
+    {"patient_id": "p1", "observed_at": AT, "values": {"HR": "80"}},
+    {"patient_id": "p1", "observed_at": AT, "values": {"HR": None}},
+    {"type": "transfer", "patient_id": "p1", "observed_at": AT, "values": {}},
+    {"type": "admission", "patient_id": "p1", "observed_at": AT, "static": {"sex": "f"}},
+    {"type": "admission", "patient_id": 1, "observed_at": AT},
+    {"type": "discharge", "observed_at": 1_700_000_000_001},
 ]
 SCORE: dict[str, Any] = {
     "id": "vitals.observations.v1/0/7/0123456789ab",
     "patient_id": "p1",
-    "observed_at": 1_700_000_000_000,
+    "observed_at": AT,
     "scored_at": 1_700_000_000_020,
     "risk": 0.0123,
     "target": "in_hospital_death",
@@ -71,7 +84,7 @@ ALERT: dict[str, Any] = {
     "phase": "raised",
     "severity": "high",
     "raised_at": 1,
-    "observed_at": 1,
+    "observed_at": AT,
     "risk": 0.6,
     "reason": "risk above 0.5",
     "model": {"name": "gru-64", "hash": "ab" * 32},
@@ -188,8 +201,10 @@ def test_dead_letter_headers_are_described() -> None:
     )
     refusals = [Refused(records, [0], [code], stage) for stage, codes in STAGES.items() for code in codes]
     headers = Draft202012Validator(asyncapi()["components"]["messages"]["DeadLetter"]["headers"])
-    for refused in refusals:
-        (written,) = dead_letters.encode(refused, "out", 5).headers or ()
-        texts = {name: value.decode() for name, value in written}
+    written: set[str] = set()
+    for refused, max_bytes in product(refusals, (0, 100)):
+        (letter,) = dead_letters.encode(refused, "out", 5, max_bytes).headers or ()
+        texts = {name: value.decode() for name, value in letter}
         headers.validate(texts)
-        assert set(texts) == set(headers.schema["properties"])
+        written |= texts.keys()
+    assert written == set(headers.schema["properties"])

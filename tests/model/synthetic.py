@@ -55,13 +55,19 @@ def model(cell: str = "gru", hidden_size: int = 64, seed: int = 0) -> RiskModel:
     return made
 
 
+def since_first(gaps: torch.Tensor) -> torch.Tensor:
+    """Hours [B, T] since the first event, from the hours [B, T] since the previous one."""
+    return gaps.double().cumsum(dim=1).float()
+
+
 def stepped(made: RiskModel, given: torch.Tensor, known: torch.Tensor, gaps: torch.Tensor) -> torch.Tensor:
     """Risks [B, T] from admission and T single steps."""
     with torch.inference_mode():
         state = made.admit(made.initial_state().repeat(len(given), 1), known)
         risks = []
+        hours = since_first(gaps)
         for t in range(given.shape[1]):
-            state, risk = made.step(state, given[:, t], gaps[:, t])
+            state, risk = made.step(state, given[:, t], gaps[:, t], hours[:, t])
             risks.append(risk)
     return torch.stack(risks, dim=1)
 

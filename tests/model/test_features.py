@@ -18,10 +18,18 @@ def step_through(features, values, statics, elapsed):
     memory = features.initial().repeat(len(values), 1)
     split_memory(memory).statics.copy_(features.encode(statics))
     inputs = []
+    hours = synthetic.since_first(elapsed)
     for t in range(values.shape[1]):
         new = torch.empty_like(memory)
         inputs.append(
-            features.scan(split_memory(memory), split_memory(new), values[:, t], elapsed[:, t], [len(values)])
+            features.scan(
+                split_memory(memory),
+                split_memory(new),
+                values[:, t],
+                elapsed[:, t],
+                hours[:, t],
+                [len(values)],
+            )
         )
         memory = new
     return torch.stack(inputs, dim=1), memory

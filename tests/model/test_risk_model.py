@@ -35,6 +35,18 @@ def test_a_month_of_events_stays_equal():
     torch.testing.assert_close(synthetic.stepped(model, values, statics, elapsed), offline, rtol=0, atol=1e-5)
 
 
+def test_two_days_of_an_event_a_second_stay_equal():
+    rng = np.random.default_rng(8)
+    values, statics = torch.full((1, 172_800, len(NAMES)), torch.nan), synthetic.statics(rng, 1)
+    values[0, ::7, INDEX["HR"]] = 90.0
+    elapsed = torch.full((1, 172_800), 1 / 3600)
+    model = MODELS["gru"]
+    with torch.inference_mode():
+        offline = model.risk(model(values, statics, elapsed))
+    streamed = synthetic.stepped(model, values, statics, elapsed)
+    torch.testing.assert_close(streamed, offline, rtol=0, atol=1e-5)
+
+
 def test_inputs_move_the_risk():
     """Guards the equalities above: models that ignore their input would pass them."""
     rng = np.random.default_rng(2)
@@ -61,13 +73,14 @@ def test_batches_are_independent_and_leave_their_input_alone(cell, batch):
     model = MODELS[cell]
     with torch.inference_mode():
         state = model.admit(model.initial_state().repeat(batch, 1), synthetic.statics(rng, batch))
-        state, _ = model.step(state, synthetic.values(rng, batch), torch.zeros(batch))
+        state, _ = model.step(state, synthetic.values(rng, batch), torch.zeros(batch), torch.zeros(batch))
         values, gaps = synthetic.values(rng, batch), torch.from_numpy(rng.random(batch, dtype=np.float32))
         kept = state.clone()
-        new, risk = model.step(state, values, gaps)
+        new, risk = model.step(state, values, gaps, gaps)
         assert torch.equal(state, kept)
         one = batch // 2
-        row, alone = model.step(state[one : one + 1], values[one : one + 1], gaps[one : one + 1])
+        only = slice(one, one + 1)
+        row, alone = model.step(state[only], values[only], gaps[only], gaps[only])
         torch.testing.assert_close(new[one : one + 1], row, rtol=0, atol=1e-5)
         torch.testing.assert_close(risk[one : one + 1], alone, rtol=0, atol=1e-5)
 
@@ -84,11 +97,12 @@ def test_a_scan_of_waves_equals_step_after_step(cell, seed, sizes):
     state = model.admit(model.initial_state().repeat(patients, 1), synthetic.statics(rng, patients))
     values = synthetic.values(rng, sum(sizes), 1)[:, 0]
     elapsed = synthetic.elapsed(rng, sum(sizes), 1)[:, 0]
-    rows, risks = model.scan(state, values, elapsed, sizes)
+    hours = elapsed + 3
+    rows, risks = model.scan(state, values, elapsed, hours, sizes)
     start = 0
     for size in sizes:
         wave = slice(start, start + size)
-        state, risk = model.step(state[:size], values[wave], elapsed[wave])
+        state, risk = model.step(state[:size], values[wave], elapsed[wave], hours[wave])
         torch.testing.assert_close(rows[wave], state, rtol=0, atol=1e-5)
         torch.testing.assert_close(risks[wave], risk, rtol=0, atol=1e-5)
         start += size
@@ -120,8 +134,9 @@ def test_vitals_give_back_exactly_what_was_measured():
     values = torch.full((2, len(NAMES)), torch.nan)
     values[0, INDEX["HR"]], values[0, INDEX["Temp"]] = 91.0, 38.1
     state = model.initial_state().repeat(2, 1)
-    state, _ = model.step(state, values, torch.zeros(2))
-    state, _ = model.step(state, torch.full_like(values, torch.nan), torch.tensor([0.25, 0.0]))
+    state, _ = model.step(state, values, torch.zeros(2), torch.zeros(2))
+    later = torch.tensor([0.25, 0.0])
+    state, _ = model.step(state, torch.full_like(values, torch.nan), later, later)
     carried, age = model.vitals(state)
     hr, temp = VITAL_COLUMNS.index("HR"), VITAL_COLUMNS.index("Temp")
     assert carried[0, hr] == 91.0
@@ -148,9 +163,8 @@ def test_a_step_never_waits_for_the_device(cell):
     state = torch.empty(3, model.state_size, device="meta")
     with torch.inference_mode():
         admitted = model.admit(state, torch.empty(3, 5, device="meta"))
-        new, risk = model.step(
-            admitted, torch.empty(3, len(NAMES), device="meta"), torch.empty(3, device="meta")
-        )
+        clock = torch.empty(3, device="meta")
+        new, risk = model.step(admitted, torch.empty(3, len(NAMES), device="meta"), clock, clock)
         vitals, ages = model.vitals(new)
     assert (new.shape, risk.shape) == (state.shape, (3,))
     assert vitals.shape == ages.shape == (3, len(VITAL_COLUMNS))

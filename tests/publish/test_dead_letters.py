@@ -33,7 +33,7 @@ def refusals(draw: st.DrawFn) -> Refused:
 @given(refusals(), st.integers(0, 2**45))
 def test_bytes_and_keys_are_unchanged_and_headers_say_only_where_and_why(refused: Refused, at: int) -> None:
     records = refused.records
-    outgoing = dead_letters.encode(refused, "dead", at)
+    outgoing = dead_letters.encode(refused, "dead", at, 1000)
     assert outgoing.topic == "dead"
     assert outgoing.values == [records.values[row] for row in refused.rows]
     assert outgoing.keys == [records.keys[row] for row in refused.rows]
@@ -46,3 +46,20 @@ def test_bytes_and_keys_are_unchanged_and_headers_say_only_where_and_why(refused
             (f"vitalstream.error.{name}", str(value).encode())
             for name, value in zip(NAMES, told, strict=True)
         ]
+
+
+@given(st.binary(max_size=30), st.none() | st.binary(max_size=30), st.integers(0, 60))
+def test_what_the_topic_might_not_take_goes_without_its_value(
+    value: bytes, key: bytes | None, most: int
+) -> None:
+    zeros = np.zeros(1, np.int64)
+    records = Records("in", [value], [key], zeros.astype(np.int32), zeros, zeros)
+    letter = dead_letters.encode(Refused(records, [0], [Code.TOO_LARGE], "decode"), "dead", 1, most)
+    assert letter.headers is not None
+    told = dict(letter.headers[0]).get("vitalstream.error.value_bytes")
+    if len(value) + len(key or b"") <= most:
+        assert (letter.values, letter.keys, told) == ([value], [key], None)
+    else:
+        assert letter.values == [None]
+        assert letter.keys == [key if len(key or b"") <= most else None]
+        assert told == b"%d" % len(value)

@@ -32,22 +32,25 @@ CUTS = st.lists(st.integers(1, 39), max_size=10)
 
 def one_by_one(model: RiskModel, log: list[Event]) -> dict[int, float]:
     """The plain meaning of the events: each patient alone, one call of the cell an event."""
-    state: dict[tuple[int, str], tuple[torch.Tensor, int, bool]] = {}
+    state: dict[tuple[int, str], tuple[torch.Tensor, int, int, bool]] = {}
     risks = {}
     events = columns(log)
     for offset, event in enumerate(log):
         who = event.partition, event.patient
-        row, latest, admitted = state.get(who, (model.initial_state()[None], event.minute, False))
+        fresh = model.initial_state()[None], event.minute, event.minute, False
+        row, start, latest, admitted = state.get(who, fresh)
         if event.kind == Kind.DISCHARGE:
             state.pop(who, None)
             continue
         if event.kind == Kind.ADMISSION:
             if admitted:
-                row, latest = model.initial_state()[None], event.minute
+                row, start, latest, _ = fresh
             row, admitted = model.admit(row, torch.tensor([event.statics])), True
         elapsed = torch.tensor([max(event.minute - latest, 0) / 60])
-        row, risk = model.step(row, torch.from_numpy(events.values[offset : offset + 1]), elapsed)
-        state[who] = row, max(event.minute, latest), admitted
+        latest = max(event.minute, latest)
+        hours = torch.tensor([(latest - start) / 60])
+        row, risk = model.step(row, torch.from_numpy(events.values[offset : offset + 1]), elapsed, hours)
+        state[who] = row, start, latest, admitted
         risks[offset] = risk.item()
     return risks
 
@@ -123,8 +126,8 @@ class Poisoned:
 
     initial_state, admit, vitals = MODEL.initial_state, MODEL.admit, MODEL.vitals
 
-    def scan(self, state, values, elapsed, sizes):
-        after, risk = MODEL.scan(state, values, elapsed, sizes)
+    def scan(self, state, values, elapsed, hours, sizes):
+        after, risk = MODEL.scan(state, values, elapsed, hours, sizes)
         return torch.where((values == 44).any(1)[:, None], torch.nan, after), risk
 
 
