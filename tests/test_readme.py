@@ -1,15 +1,12 @@
-"""The README says what the code does. `python -m tests.test_readme` writes its two tables anew."""
+"""The README says what the code does. `python -m tests.test_readme` writes the table of settings anew."""
 
 import re
 from pathlib import Path
 
-import pytest
-
 from stream.records import Code
 from stream.settings import SHIPPED_MODEL, Settings
 
-ROOT = Path(__file__).resolve().parent.parent
-README = ROOT / "README.md"
+README = Path(__file__).resolve().parent.parent / "README.md"
 
 
 def settings() -> str:
@@ -24,26 +21,16 @@ def settings() -> str:
     return "\n".join(rows) + "\n"
 
 
-def bench() -> str:
-    """The measured table and its ratios, as `make bench` wrote them."""
-    lines = (ROOT / "bench" / "results" / "pipeline.md").read_text("utf-8").splitlines()
-    return "\n".join(line for line in lines if line.startswith(("|", "-")) or not line).strip() + "\n"
-
-
-TABLES = {"settings": settings, "bench": bench}
-
-
-def borders(text: str, name: str) -> tuple[int, int]:
-    """Where the table `name` begins and ends in the README."""
-    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+def borders(text: str) -> tuple[int, int]:
+    """Where the table of settings begins and ends in the README."""
+    begin, end = "<!-- settings -->\n", "<!-- /settings -->\n"
     return text.index(begin) + len(begin), text.index(end)
 
 
-@pytest.mark.parametrize("name", TABLES)
-def test_the_tables_of_the_readme_are_what_the_code_and_the_bench_say(name: str) -> None:
+def test_every_setting_is_in_the_readme() -> None:
     text = README.read_text("utf-8")
-    begin, end = borders(text, name)
-    assert text[begin:end] == TABLES[name]()
+    begin, end = borders(text)
+    assert text[begin:end] == settings()
 
 
 def test_every_dead_letter_code_is_in_the_readme() -> None:
@@ -57,7 +44,5 @@ def test_every_file_that_the_readme_links_to_is_there() -> None:
 
 if __name__ == "__main__":
     text = README.read_text("utf-8")
-    for name, table in TABLES.items():
-        begin, end = borders(text, name)
-        text = text[:begin] + table() + text[end:]
-    README.write_text(text, "utf-8")
+    begin, end = borders(text)
+    README.write_text(text[:begin] + settings() + text[end:], "utf-8")
