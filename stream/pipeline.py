@@ -134,8 +134,7 @@ class Pipeline:
         slots = store.admit(events.patients, events.partitions)
         repeated = repeats(slots, events.digests, store.digests(slots), events.kinds)
         store.remember(slots, events.digests)
-        rows = events.rows[repeated].tolist()
-        refused = Refused(events.records, rows, [Code.DUPLICATE] * len(rows), "state")
+        refused = events.refuse(repeated, Code.DUPLICATE, "state")
         return events.keep(~repeated), slots[~repeated], refused
 
     def _step(self, events: Events, slots: Slot) -> tuple[Scores, Refused]:

@@ -163,6 +163,11 @@ class Events:
             self.statics[mask[self.kinds == Kind.ADMISSION]],
         )
 
+    def refuse(self, mask: NDArray[np.bool_], code: Code, stage: str) -> Refused:
+        """The events where `mask`, bool [N], is true, refused for one reason."""
+        rows = self.rows[mask].tolist()
+        return Refused(self.records, rows, [code] * len(rows), stage)
+
 
 @dataclass(frozen=True, slots=True)
 class Refused:

@@ -27,7 +27,7 @@ GAP = (
 
 
 class Finding(NamedTuple):
-    """wrong: None where all is well, else what is wrong and what to do."""
+    """error: None where all is well, else what is wrong and what to do."""
 
     subject: str
     detail: str

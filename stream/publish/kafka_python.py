@@ -17,12 +17,10 @@ from kafka.producer.future import FutureRecordMetadata
 from stream._kafka_python import configuration, create
 from stream.connection import Connection
 from stream.errors import DeliveryError
+from stream.publish.sink import CLOSE_TIMEOUT_S, FULL_QUEUE_WAIT_S, MAX_RECORD_BYTES
 from stream.records import Outgoing
 
-CLOSE_TIMEOUT_S = 30.0
-FULL_QUEUE_WAIT_S = 0.05
 MAX_UNACKNOWLEDGED = 100_000
-MAX_RECORD_BYTES = 4 * 1024 * 1024  # above the topic's own limit, which the broker enforces
 
 
 @dataclass

@@ -24,17 +24,15 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from stream._librdkafka import configuration, create, reason
 from stream.connection import Connection
 from stream.errors import DeliveryError
+from stream.publish.sink import CLOSE_TIMEOUT_S, FULL_QUEUE_WAIT_S, MAX_RECORD_BYTES
 from stream.records import Outgoing
 
 log = logging.getLogger(__name__)
 log.addFilter(lambda record: "enable.gapless.guarantee is experimental" not in record.getMessage())
 
-CLOSE_TIMEOUT_S = 30.0
 DELIVERY_TIMEOUT_MS = 120_000
 TIMEOUTS = ("message.timeout.ms", "delivery.timeout.ms")  # one property, two names
 GAPLESS = {"enable.idempotence": True, "enable.gapless.guarantee": True, "delivery.timeout.ms": 0}
-FULL_QUEUE_WAIT_S = 0.05
-MAX_RECORD_BYTES = 4 * 1024 * 1024  # above the topic's own limit, which the broker enforces
 ANY_PARTITION = -1
 NOW = 0
 

@@ -7,6 +7,11 @@ from typing import Protocol
 
 from stream.records import Outgoing
 
+CLOSE_TIMEOUT_S = 30.0
+FULL_QUEUE_WAIT_S = 0.05
+MAX_RECORD_BYTES = 4 * 1024 * 1024
+"""Above the topic's own limit, which the broker enforces."""
+
 
 class Sink(Protocol):
     """An idempotent producer: acknowledged by all in-sync replicas, in order within a partition.

@@ -105,8 +105,7 @@ class Stepper:
         self._store.write(packing.groups, outcome.rows, stays)
         touched = packing.groups if sound.all() else np.unique(slots)
         self._store.release(touched[self._store.stays(touched)["events"] == 0])
-        bad = events.rows[~sound].tolist()
-        refused = Refused(events.records, bad, [Code.QUARANTINED] * len(bad), "step")
+        refused = events.refuse(~sound, Code.QUARANTINED, "step")
         return _scores(kept, packing, timeline, outcome), refused
 
     def _scan(self, events: Events, packing: Packing, timeline: Timeline) -> _Outcome:
