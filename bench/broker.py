@@ -35,13 +35,16 @@ class Usage:
     peak_rss_bytes: int
 
 
-def usage(pid: int) -> Usage:
-    """CPU time so far of a process with all its threads and of children that it has waited for."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    cpu = sum(map(int, fields[11:15])) / TICKS
-    status = Path(f"/proc/{pid}/status").read_text().splitlines()
-    peak = next(line.split()[1] for line in status if line.startswith("VmHWM"))
-    return Usage(cpu, int(peak) * 1024)
+def usage(*pids: int) -> Usage:
+    """CPU time so far of processes, with all their threads and the children that they have waited for, and
+    the sum of their peaks."""
+    cpu = peak = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        cpu += sum(map(int, fields[11:15]))
+        status = Path(f"/proc/{pid}/status").read_text().splitlines()
+        peak += int(next(line.split()[1] for line in status if line.startswith("VmHWM")))
+    return Usage(cpu / TICKS, peak * 1024)
 
 
 class Broker:

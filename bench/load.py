@@ -57,7 +57,7 @@ def send_at_rate(bootstrap: str, topic: str, rate: float, seconds: float, patien
     the sender in ms.
     """
     pool = list(_without_time(observations(min(int(rate * seconds), POOL), patients)))
-    out = producer(bootstrap, 1)
+    out = producer(bootstrap, 5)
     begin, sent, late = time.time() + 0.1, 0, 0.0
     for tick in range(int(seconds / TICK_S)):
         due = begin + tick * TICK_S

@@ -1,14 +1,16 @@
 """The running pipeline on a real broker beside it: events/s, CPU, memory and latency, each way in turn.
 
-echo: librdkafka alone, same bytes out. vitalstream with each client, as a process of its own. per-event: a
-plain loop with json.loads and GRUCell on one event at a time. All read the same topic with four partitions.
+echo: librdkafka alone, same bytes out. vitalstream with each client, as a process of its own, and as two
+workers of one group. per-event: a plain loop with json.loads and GRUCell on one event at a time. All read the
+same topic with four partitions.
 
 Throughput: the input is written beforehand; the score topic's end is polled while the process runs. Counted
 from one second after the first output (so without start, imports and the first growth of the state) until
-all is out or `--seconds` have passed. CPU: user and system time of the process in that time. Memory: its
+all is out or `--seconds` have passed. CPU: user and system time of the processes in that time. Memory: their
 peak, start included. Latency: a producer in a process of its own sends at half of the way's own median rate;
 the time from when an event was due to be sent until the broker appended its score (`LogAppendTime`), read
-after the run, so that no reader disturbs it; its first fifth is left out. The rounds' medians are given.
+after the run, so that no reader disturbs it; its first fifth is left out, and the first round of each way,
+in which the broker's JVM compiles its code for small requests. The rounds' medians are given.
 
     python -m bench.pipeline [--quick]
 """
@@ -31,7 +33,9 @@ from bench.broker import ROOT, Broker, Usage, local_broker, usage
 from bench.load import Latency, latencies, preload
 from bench.measure import markdown, write
 
-WAYS = ("echo", "vitalstream librdkafka", "vitalstream kafka-python", "per-event")
+OURS = "vitalstream librdkafka"
+TWO = "vitalstream librdkafka, 2 workers"
+WAYS = ("echo", OURS, TWO, "vitalstream kafka-python", "per-event")
 WARM_UP_S = 1.0
 WARM_UP_EVENTS = 1000
 PATIENCE_S = 90.0
@@ -59,7 +63,7 @@ class Throughput:
 
 
 class Run:
-    """One process on `topic`, with output topics of its own. The process is terminated on exit."""
+    """One way's processes on `topic`, with output topics of their own. They are terminated on exit."""
 
     def __init__(self, way: str, broker: Broker, topic: str, name: str) -> None:
         self.way, self.broker = way, broker
@@ -71,7 +75,7 @@ class Run:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("VITALSTREAM_")}
         settings: dict[str, str] = {}
         if way.startswith("vitalstream"):
-            client = way.split()[1]
+            client = way.split()[1].rstrip(",")
             settings = {
                 "BOOTSTRAP_SERVERS": broker.bootstrap,
                 "APPLICATION_ID": name,
@@ -89,7 +93,8 @@ class Run:
             module = [sys.executable, "-m", "bench.contenders", way]
             arguments = [*module, broker.bootstrap, topic, self.scores, name]
         environment |= {f"VITALSTREAM_{key}": value for key, value in settings.items()}
-        self.process = subprocess.Popen(arguments, cwd=ROOT, env=environment)
+        count = 2 if way == TWO else 1
+        self.processes = [subprocess.Popen(arguments, cwd=ROOT, env=environment) for _ in range(count)]
         self.count = broker.watch(self.scores)
 
     def __enter__(self) -> Run:
@@ -97,18 +102,21 @@ class Run:
 
     def __exit__(self, *failure: object) -> None:
         self.count.close()
-        self.process.terminate()
-        try:
-            self.process.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         self.broker.delete(*self._topics)
 
     def scored(self) -> int:
-        """Scores so far. Raises where the process has ended or an event was refused."""
-        if self.process.poll() is not None:
-            raise RuntimeError(f"{self.way} ended with status {self.process.returncode}")
+        """Scores so far. Raises where a process has ended."""
+        for process in self.processes:
+            if process.poll() is not None:
+                raise RuntimeError(f"{self.way} ended with status {process.returncode}")
         return self.count()
 
     def wait_for(self, scores: int) -> None:
@@ -120,14 +128,16 @@ class Run:
 
     def sample(self) -> Sample:
         now, scores = time.monotonic(), self.scored()
-        return Sample(now, scores, usage(self.process.pid), usage(self.broker.pid))
+        return Sample(
+            now, scores, usage(*(process.pid for process in self.processes)), usage(self.broker.pid)
+        )
 
 
 @dataclass(frozen=True)
 class Sample:
     at: float
     scores: int
-    process: Usage
+    processes: Usage
     broker: Usage
 
 
@@ -143,9 +153,9 @@ def throughput(run: Run, events: int, seconds: float) -> Throughput:
         raise RuntimeError("too few events: all but a tenth went by while it warmed up")
     return Throughput(
         done / (end.at - begin.at),
-        (end.process.cpu_seconds - begin.process.cpu_seconds) / done * 1e6,
+        (end.processes.cpu_seconds - begin.processes.cpu_seconds) / done * 1e6,
         (end.broker.cpu_seconds - begin.broker.cpu_seconds) / done * 1e6,
-        end.process.peak_rss_bytes / 2**20,
+        end.processes.peak_rss_bytes / 2**20,
     )
 
 
@@ -167,7 +177,8 @@ def latency(way: str, broker: Broker, name: str, rate: float, patients: int, sec
 
 
 def measure(plan: Plan, ways: Sequence[str], patients: int, broker: Broker) -> list[dict[str, Any]]:
-    """Every way in turn, `rounds` times; then as often each way's latency at half of its own median rate."""
+    """Every way in turn, `rounds` times; then as often, and once more for the broker's sake, each way's
+    latency at half of its own median rate."""
     topic = f"observations-of-{patients}"
     broker.create(topic)
     preload(broker.bootstrap, topic, plan.events, patients)
@@ -180,10 +191,11 @@ def measure(plan: Plan, ways: Sequence[str], patients: int, broker: Broker) -> l
     broker.delete(topic)
     rates = {way: statistics.median(run.events_per_second for run in runs[way]) for way in ways}
     waits: dict[str, list[Latency]] = {way: [] for way in ways}
-    for number in range(plan.rounds):
+    for number in range(plan.rounds + 1):
         for place, way in enumerate(ways):
             name = f"late-{patients}-{number}-{place}"
-            waits[way].append(latency(way, broker, name, rates[way] / 2, patients, plan.latency_seconds))
+            measured = latency(way, broker, name, rates[way] / 2, patients, plan.latency_seconds)
+            waits[way] += [measured] if number else []
     return [
         {
             "way": way,
@@ -205,17 +217,19 @@ def medians(rounds: Sequence[Throughput] | Sequence[Latency]) -> dict[str, float
 
 
 def ratios(results: list[dict[str, Any]]) -> dict[str, float]:
-    """Median over the rounds of vitalstream's rate (librdkafka) over those beside it in the same round."""
+    """Median over the rounds of the rate of one and of two workers (librdkafka) over those of the others in
+    the same round."""
     rates = {
         (result["patients"], result["way"]): [run["events_per_second"] for run in result["rounds"]]
         for result in results
     }
     return {
-        f"{WAYS[1]} / {other}, {patients} patients": statistics.median(
-            ours / theirs for ours, theirs in zip(rates[patients, WAYS[1]], of_other, strict=True)
+        f"{way} / {other}, {patients} patients": statistics.median(
+            ours / theirs for ours, theirs in zip(rates[patients, way], of_other, strict=True)
         )
         for (patients, other), of_other in rates.items()
-        if other != WAYS[1] and (patients, WAYS[1]) in rates
+        for way in (OURS, TWO)
+        if other not in (OURS, TWO) and (patients, way) in rates
     }
 
 

@@ -15,7 +15,8 @@ Poll = Callable[[int, float], Records]
 class Batcher:
     """Gathers up to `max_batch` records, or what came within `max_wait` seconds of the first.
 
-    With a long backlog a poll returns a full batch at once, and nothing waits.
+    With a long backlog a poll returns a full batch at once, and nothing waits. A record that is there
+    already may have come at any moment since the last gathering: its wait counts from then.
     """
 
     def __init__(self, max_batch: int, max_wait: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -23,16 +24,20 @@ class Batcher:
         self._max_wait = max_wait
         self._clock = clock
         self._parts: list[Records] = []
+        self._gathered = clock()
 
     def gather(self, poll: Poll, idle: float) -> Records:
         """Block up to `idle` seconds for the first record; no records where none came."""
-        self._parts = []
-        first = poll(self._max_batch, idle)
-        self._parts.append(first)
-        deadline = self._clock() + self._max_wait
+        self._parts = [poll(self._max_batch, 0)]
+        since = self._gathered
+        if not self._count():
+            self._parts.append(poll(self._max_batch, idle))
+            since = self._clock()
+        deadline = since + self._max_wait
         while 0 < self._count() < self._max_batch and (left := deadline - self._clock()) > 0:
             more = poll(self._max_batch - self._count(), left)
             self._parts.append(more)
+        self._gathered = self._clock()
         return Records.concat(self._parts)
 
     def discard(self, partitions: Sequence[int]) -> None:

@@ -119,7 +119,9 @@ class StateStore:
     def _grow(self, capacity: int) -> None:
         more = capacity - self._slots.capacity
         self._slots.grow(capacity)
-        self._rows = torch.cat([self._rows, self._fresh.repeat(more, 1)])
+        rows = self._rows.new_empty(capacity, self._rows.shape[1])
+        rows[:-more] = self._rows
+        self._rows = rows
         self._stays = np.concatenate([self._stays, np.zeros(more, STAY)])
         self._digests = np.concatenate([self._digests, np.zeros(more, np.uint64)])
 
