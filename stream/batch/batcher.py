@@ -28,21 +28,25 @@ class Batcher:
 
     def gather(self, poll: Poll, idle: float) -> Records:
         """Block up to `idle` seconds for the first record; no records where none came."""
-        self._parts = [poll(self._max_batch, 0)]
+        self._parts = []
         since = self._gathered
+        self._take(poll, 0)
         if not self._count():
-            self._parts.append(poll(self._max_batch, idle))
+            self._take(poll, idle)
             since = self._clock()
         deadline = since + self._max_wait
         while 0 < self._count() < self._max_batch and (left := deadline - self._clock()) > 0:
-            more = poll(self._max_batch - self._count(), left)
-            self._parts.append(more)
+            self._take(poll, left)
         self._gathered = self._clock()
         return Records.concat(self._parts)
 
     def discard(self, partitions: Sequence[int]) -> None:
         """Forget what the gathering under way has of these partitions. For a poll that takes them away."""
         self._parts = [part.keep(~np.isin(part.partitions, partitions)) for part in self._parts]
+
+    def _take(self, poll: Poll, timeout: float) -> None:
+        more = poll(self._max_batch - self._count(), timeout)
+        self._parts.append(more)  # not in one expression: `poll` may come back to `discard`
 
     def _count(self) -> int:
         return sum(map(len, self._parts))

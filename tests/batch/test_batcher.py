@@ -50,3 +50,24 @@ def test_an_idle_topic_gives_no_records() -> None:
     backlog = Backlog([])
     assert len(Batcher(100, 0.005, lambda: backlog.now).gather(backlog.poll, 0.1)) == 0
     assert backlog.now == 0.1
+
+
+def test_what_came_while_the_last_batch_was_stepped_has_waited_already() -> None:
+    backlog = Backlog([0.0, 0.006, 0.012, 0.0129, 0.0131])
+    batcher = Batcher(100, 0.005, lambda: backlog.now)
+    batcher.gather(backlog.poll, 1.0)
+    assert backlog.now == 0.005
+    backlog.now = 0.0125
+    assert batcher.gather(backlog.poll, 1.0).offsets.tolist() == [1, 2]
+    assert backlog.now == 0.0125
+
+
+def test_partitions_taken_away_by_a_poll_that_waits_do_not_cost_the_others_their_records() -> None:
+    backlog = Backlog([0.5])
+    batcher = Batcher(100, 0.005, lambda: backlog.now)
+
+    def poll(most: int, timeout: float) -> Records:
+        batcher.discard([7])
+        return backlog.poll(most, timeout)
+
+    assert len(batcher.gather(poll, 1.0)) == 1
