@@ -29,6 +29,7 @@ from stream.step.stepper import Stepper
 
 SIZES = (256, 4096, 16_384, 65_536)
 RESIDENT = (100_000, 500)
+EXPIRE_AFTER_MS = 72 * 3_600_000
 
 
 def normalisation() -> Normalisation:
@@ -69,13 +70,14 @@ def measure(device: str, size: int, patients: int, rounds: int) -> dict[str, Any
     store = StateStore(model.initial_state(), patients, patients)
     everyone = [patient_key(patient) for patient in range(patients)]
     store.admit(everyone, (np.arange(patients) % 4).astype(np.int32))
-    stepper = Stepper(model, store, model.initial_state())
+    stepper = Stepper(model, store, model.initial_state(), pack, EXPIRE_AFTER_MS)
     batches = [batch(size, patients, number, random) for number in range(8)]
-    packings = [pack(store.admit(events.patients, events.partitions)) for events in batches]
+    slots = [store.admit(events.patients, events.partitions) for events in batches]
     taken = []
     for number in range(rounds + 3):
         begin = time.perf_counter()
-        scores, refused = stepper.step(batches[number % 8], packings[number % 8])
+        events = batches[number % 8]
+        scores, refused = stepper.step(events, slots[number % 8], events.observed_at)
         taken.append(time.perf_counter() - begin)
         assert len(scores) == size and not len(refused)
     median = statistics.median(taken[3:])
@@ -83,7 +85,7 @@ def measure(device: str, size: int, patients: int, rounds: int) -> dict[str, Any
         "device": torch.cuda.get_device_name() if device == "cuda" else "CPU, one thread",
         "patients": patients,
         "batch": size,
-        "waves": len(packings[0].sizes),
+        "waves": len(pack(slots[0]).sizes),
         "ms_per_batch": median * 1e3,
         "events_per_second": size / median,
         "bytes_per_patient": store.bytes_per_patient,

@@ -28,6 +28,7 @@ from stream.decode.decoder import Decoder
 from stream.publish.scores import ScoreEncoder
 from stream.records import Events, Records
 from stream.settings import Settings
+from stream.state.changelog import Changelog
 from stream.state.repeats import repeats
 from stream.state.slots import Slot
 from stream.state.store import StateStore
@@ -67,7 +68,8 @@ def measure(events: int, patients: int) -> dict[str, float]:
     settings = Settings()
     model = load(settings.model, torch.device("cpu"))
     store = StateStore(model.initial_state(), settings.initial_resident_patients, patients)
-    stepper = Stepper(model, store, model.initial_state())
+    stepper = Stepper(model, store, model.initial_state(), pack, int(settings.expire_after * 1000))
+    changelog = Changelog("changelog", model.hash, model.state_size)
     decoder, vitals = Decoder(settings.max_event_bytes, settings.max_future), VitalSigns(model.vital_columns)
     encoder = ScoreEncoder(
         "scores",
@@ -83,11 +85,12 @@ def measure(events: int, patients: int) -> dict[str, float]:
         decoded = watch("decode", decoder.decode, records).events
         slots = watch("state: find slots", store.admit, decoded.patients, decoded.partitions)
         watch("state: repeats", _repeats, store, slots, decoded)
-        packing = watch("batch: waves", pack, slots)
-        scores, refused = watch("step", stepper.step, decoded, packing)
+        times = store.stream_times(decoded.partitions, decoded.observed_at)
+        scores, refused = watch("step, waves included", stepper.step, decoded, slots, times)
         assert len(scores) == len(records) and not len(refused)
         assessment = watch("alert: NEWS2, stale signs", vitals.assess, scores.vitals, scores.ages)
         watch("publish: JSON", encoder.encode, scores, assessment, START_MS)
+        watch("commit: changelog", lambda: changelog.encode(store.take_changes(), {}))
     return {
         stage: statistics.median(taken[len(taken) // 2 :]) / BATCH * 1e6
         for stage, taken in watch.taken.items()

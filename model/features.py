@@ -125,6 +125,18 @@ class Features(nn.Module):
         unit = statics[:, _UNIT_TYPE, None] == torch.arange(1, 5, device=statics.device)
         return torch.cat((numeric, unknown.float(), sex.float(), unit.float()), dim=1)
 
+    def decode(self, encoded: Tensor) -> Tensor:
+        """What `encode` was given: [B, 12] to raw statics [B, 5], NaN where unknown. Age, height and weight
+        within rounding, and no further than `LIMIT` deviations from the mean, where they were clipped."""
+        numeric, unknown, sex, unit = encoded.split_with_sizes((3, 3, 2, 4), dim=1)
+        statics = encoded.new_full((len(encoded), len(STATICS)), torch.nan)
+        known = numeric * self.static_std + self.static_mean
+        statics[:, _NUMERIC_COLUMNS] = known.masked_fill(unknown > 0, torch.nan)
+        for column, flags, first in ((_SEX, sex, 0), (_UNIT_TYPE, unit, 1)):
+            code = (flags.argmax(dim=1) + first).to(encoded.dtype)
+            statics[:, column] = code.masked_fill(flags.sum(dim=1) == 0, torch.nan)
+        return statics
+
     def scan(
         self, old: Memory, new: Memory, values: Tensor, elapsed: Tensor, hours: Tensor, sizes: Sequence[int]
     ) -> Tensor:

@@ -23,6 +23,10 @@ _UNAVAILABLE = (
     errors.NodeNotReadyError,
     errors.RequestTimedOutError,
     errors.CoordinatorNotAvailableError,
+    errors.CoordinatorLoadInProgressError,
+    errors.NotCoordinatorError,
+    errors.NotLeaderForPartitionError,
+    errors.LeaderNotAvailableError,
 )
 _TOPIC = (errors.UnknownTopicOrPartitionError, errors.InvalidTopicError)
 

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from contextlib import ExitStack
+from functools import partial
 
 import torch
 
@@ -16,14 +17,18 @@ from model.risk_model import RiskModel
 from stream.alert.vitals import SIGNS, VitalSigns
 from stream.batch.batcher import Batcher
 from stream.batch.waves import pack
-from stream.clients import make_sink, make_source
-from stream.commit.committer import Committer
+from stream.clients import make_sink, make_source, make_transactional_sink
+from stream.commit.committer import AtLeastOnce, Committer, ExactlyOnce, Guarantee
+from stream.consume.source import Source
 from stream.decode.decoder import Decoder
 from stream.errors import ModelError, SettingsError
 from stream.metrics import Metrics
 from stream.pipeline import Pipeline, Rooms
 from stream.publish.scores import ScoreEncoder
+from stream.publish.sink import Sink
 from stream.settings import Settings
+from stream.state.changelog import Changelog
+from stream.state.restore import Restorer, Rules
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
 from stream.web.health import HealthServer
@@ -65,7 +70,8 @@ class Worker:
         with ExitStack() as rooms:
             rooms.callback(self.pipeline.close)
             self._serve(rooms)
-            self.pipeline.rooms.source.subscribe(self._settings.observations_topic, self.pipeline)
+            source = self.pipeline.rooms.source
+            source.subscribe(settings.observations_topic, self.pipeline, held=True)
             self.pipeline.run(stop, until_idle)
 
     def healthy(self) -> str | None:
@@ -73,6 +79,9 @@ class Worker:
         return f"no progress for {silent:.0f} s" if silent > self._settings.health_timeout else None
 
     def ready(self) -> str | None:
+        waiting = len(self.pipeline.assigned - self.pipeline.running)
+        if waiting:
+            return f"{waiting} partitions are being restored"
         return None if self.pipeline.assigned else "no partition is assigned"
 
     def _serve(self, rooms: ExitStack) -> None:
@@ -92,7 +101,12 @@ def _pipeline(settings: Settings, metrics: Metrics) -> Pipeline:
     model = load_model(settings)
     fresh = model.initial_state()
     store = StateStore(fresh, settings.initial_resident_patients, settings.max_resident_patients)
-    source = make_source(settings, settings.application_id, instance_id=settings.instance_id)
+    on_gap = "earliest" if settings.on_gap == "skip" else "error"
+    group = settings.application_id
+    source = make_source(settings, group, instance_id=settings.instance_id, auto_offset_reset=on_gap)
+    changelog = Changelog(settings.changelog_topic, model.hash, model.state_size)
+    sink, guarantee = _guarantee(settings, source)
+    expire_after_ms = int(settings.expire_after * 1000)
     metrics.describe_model(model.name, model.hash, model.target)
     metrics.slot_bytes.set(store.bytes_per_patient)
     log.info("model %s %s on %s", model.name, model.hash[:16], fresh.device)
@@ -101,7 +115,17 @@ def _pipeline(settings: Settings, metrics: Metrics) -> Pipeline:
         batcher=Batcher(settings.max_batch, settings.max_wait),
         decoder=Decoder(settings.max_event_bytes, settings.max_future),
         store=store,
-        stepper=Stepper(model, store, fresh, pack),
+        restorer=Restorer(
+            partial(make_source, settings, group, auto_offset_reset="earliest", to_end=True),
+            changelog,
+            Rules(
+                settings.observations_topic,
+                exactly_once=settings.processing_guarantee == "exactly_once",
+                skip_gaps=settings.on_gap == "skip",
+                patience=2 * settings.transaction_timeout,
+            ),
+        ),
+        stepper=Stepper(model, store, fresh, pack, expire_after_ms),
         vitals=VitalSigns(model.vital_columns),
         encoder=ScoreEncoder(
             settings.scores_topic,
@@ -114,16 +138,20 @@ def _pipeline(settings: Settings, metrics: Metrics) -> Pipeline:
         ),
         dead_letters_topic=settings.dead_letters_topic,
         max_dead_letter_bytes=settings.max_dead_letter_bytes,
-        sink=make_sink(settings),
-        committer=Committer(
-            source.commit,
-            settings.commit_interval,
-            settings.commit_events,
-            on_failure=metrics.commit_failures.inc,
-        ),
+        sink=sink,
+        committer=Committer(guarantee, store, changelog, settings.commit_interval, settings.commit_events),
+        expire_after_ms=expire_after_ms,
         metrics=metrics,
     )
     return Pipeline(rooms)
+
+
+def _guarantee(settings: Settings, source: Source) -> tuple[Sink, Guarantee]:
+    if settings.processing_guarantee == "at_least_once":
+        sink = make_sink(settings)
+        return sink, AtLeastOnce(sink, source.commit)
+    transactional = make_transactional_sink(settings)
+    return transactional, ExactlyOnce(transactional, settings.observations_topic, source.group_metadata)
 
 
 def _calm_garbage_collector() -> None:

@@ -9,7 +9,7 @@ import typer
 
 from stream.errors import VitalstreamError
 
-COMMANDS = ("demo", "run", "topics", "simulate", "replay", "watch", "train", "evaluate", "doctor")
+COMMANDS = ("demo", "run", "topics", "simulate", "replay", "watch", "train", "evaluate", "state", "doctor")
 """Each is a module of `stream.commands` with a function, or else a Typer application `app`, of its own."""
 
 
@@ -22,7 +22,7 @@ def application(*names: str) -> typer.Typer:
         help="Watches patients as their data arrives: Kafka in, a rolling GRU state per patient, risk scores "
         "out. Research and engineering use; not a medical device.",
         epilog="Exit codes: 0 done, 1 other failure, 2 settings or usage, 3 Kafka, 4 model, 5 recorded data, "
-        "6 state, 130 interrupted.",
+        "6 state, 7 a gap in input or state, 130 interrupted.",
     )
     app.callback()(lambda: None)
     for name in names:

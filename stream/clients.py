@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,10 @@ from stream.consume.kafka_python import KafkaPythonSource
 from stream.consume.librdkafka import LibrdkafkaSource
 from stream.consume.source import Source
 from stream.publish.kafka_python import KafkaPythonSink
+from stream.publish.kafka_python_transactions import KafkaPythonTransactionalSink
 from stream.publish.librdkafka import LibrdkafkaSink
-from stream.publish.sink import Sink
+from stream.publish.librdkafka_transactions import LibrdkafkaTransactionalSink
+from stream.publish.sink import Sink, TransactionalSink
 from stream.settings import Settings
 
 SOURCES: dict[str, Callable[..., Source]] = {
@@ -18,6 +21,10 @@ SOURCES: dict[str, Callable[..., Source]] = {
     "kafka-python": KafkaPythonSource,
 }
 SINKS: dict[str, Callable[..., Sink]] = {"librdkafka": LibrdkafkaSink, "kafka-python": KafkaPythonSink}
+TRANSACTIONAL_SINKS: dict[str, Callable[..., TransactionalSink]] = {
+    "librdkafka": LibrdkafkaTransactionalSink,
+    "kafka-python": KafkaPythonTransactionalSink,
+}
 
 
 def make_source(settings: Settings, group_id: str | None = None, **options: Any) -> Source:
@@ -29,3 +36,14 @@ def make_source(settings: Settings, group_id: str | None = None, **options: Any)
 def make_sink(settings: Settings, **options: Any) -> Sink:
     """The sink of the client that the settings choose."""
     return SINKS[settings.client](settings.connection(), **options)
+
+
+def make_transactional_sink(settings: Settings) -> TransactionalSink:
+    """The transactional sink of that client. Its transactional id is the same after a restart only where
+    the worker has an instance id; else what a killed worker left open is aborted after the timeout."""
+    instance = settings.instance_id or uuid.uuid4().hex
+    return TRANSACTIONAL_SINKS[settings.client](
+        settings.connection(),
+        transactional_id=f"{settings.application_id}-{instance}",
+        timeout=settings.transaction_timeout,
+    )

@@ -5,9 +5,11 @@
     ├── BrokerError            the broker answered with an error or not at all
     │   ├── BrokerUnavailable  no broker answered in time
     │   ├── TopicError         a topic is missing or has other settings than wanted
-    │   ├── DeliveryError      a record was not acknowledged
-    │   └── CommitError        offsets were not committed
-    ├── StateError             more patients at once than there are slots for
+    │   ├── GapError           input or state between the last commit and now is gone
+    │   └── EpochError         what was done since the last commit is lost, and has to be done again
+    │       ├── DeliveryError  a record was not acknowledged
+    │       └── CommitError    offsets were not committed
+    ├── StateError             the state does not fit, is damaged or of another model
     ├── ModelError             the model cannot be loaded or does not fit
     └── DataError              recorded data cannot be read
 
@@ -40,11 +42,28 @@ class TopicError(BrokerError):
     pass
 
 
-class DeliveryError(BrokerError):
+class GapError(BrokerError):
+    """The worker must not go on by itself: what is gone was never scored. Says how to go on."""
+
+    exit_code = 7
+
+    def __init__(self, topic: str, partition: int | None = None, what: str = "") -> None:
+        where = topic if partition is None else f"{topic}/{partition}"
+        what = what or "the next offset to read is no longer retained"
+        super().__init__(
+            f"{where}: {what}. `--on-gap skip` goes on with what there is; it says and counts what it skips"
+        )
+
+
+class EpochError(BrokerError):
     pass
 
 
-class CommitError(BrokerError):
+class DeliveryError(EpochError):
+    pass
+
+
+class CommitError(EpochError):
     pass
 
 

@@ -10,26 +10,31 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stream.alert.vitals import VitalSigns
 from stream.batch.batcher import Batcher
 from stream.commit.committer import Committer
 from stream.consume.source import Source
 from stream.decode.decoder import Decoder
+from stream.errors import BrokerUnavailable, EpochError
+from stream.failpoints import reach
 from stream.metrics import Metrics
 from stream.publish import dead_letters
 from stream.publish.scores import ScoreEncoder
 from stream.publish.sink import Sink
 from stream.records import Code, Events, Kind, Records, Refused, Scores
 from stream.state.repeats import repeats
+from stream.state.restore import Restorer
 from stream.state.slots import Slot
+from stream.state.stays import expired
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
 
 log = logging.getLogger(__name__)
 
-FLUSH_TIMEOUT_S = 10.0
 GAUGES_EVERY_S = 1.0
+LOST_EPOCHS_IN_A_ROW = 5
 IDLE_POLL_S = 0.1
 JOIN_TIMEOUT_S = 30.0
 
@@ -42,6 +47,7 @@ class Rooms:
     batcher: Batcher
     decoder: Decoder
     store: StateStore
+    restorer: Restorer
     stepper: Stepper
     vitals: VitalSigns
     encoder: ScoreEncoder
@@ -50,10 +56,18 @@ class Rooms:
     sink: Sink
     committer: Committer
     metrics: Metrics
+    expire_after_ms: int
 
 
 class Pipeline:
     """One worker's loop, on one thread. It is the source's `RebalanceListener`.
+
+        assigned ──▶ restoring ──▶ running ──▶ revoked: the epoch is ended, then released
+                        ▲             │   └──▶ lost: released
+                        └─ epoch lost ┘
+
+    An epoch that was not committed, or of which nobody knows, takes everything in memory with it: the sink
+    begins anew (which fences the old producer), and all partitions are restored.
 
     clock: seconds since the Unix epoch.
     """
@@ -61,22 +75,40 @@ class Pipeline:
     def __init__(self, rooms: Rooms, clock: Callable[[], float] = time.time) -> None:
         self.rooms = rooms
         self.assigned: set[int] = set()
+        self.running: set[int] = set()
         self.progressed = time.monotonic()
         self._clock = clock
         self._gauged = 0.0
+        self._lost: EpochError | None = None
+        self._lost_in_a_row = 0
+        self._begun = False
 
     def turn(self, idle: float) -> int:
         """Take one micro-batch from the source to the sink; how many records it had. Blocks up to `idle`
-        seconds where nothing comes. Raises `BrokerError` where a client gave up."""
+        seconds where nothing comes. Raises `BrokerError` where a client gave up, `StateError` and `GapError`
+        where a partition cannot be restored."""
+        self._begin_anew_if_lost()
+        try:
+            self._start_restored()
+            return self._score(idle)
+        except EpochError as error:
+            self._lost = error
+            return 0
+
+    def _score(self, idle: float) -> int:
         rooms = self.rooms
         polled = rooms.batcher.gather(rooms.source.poll, idle)
+        if self.running != self.assigned:
+            polled = polled.keep(np.isin(polled.partitions, sorted(self.running)))
         if len(polled):
+            reach("polled")
             events, refused = self._decode(polled)
-            novel, slots, repeated = self._admit(events)
-            scores, quarantined = self._step(novel, slots)
+            novel, slots, stream_times, repeated = self._admit(events)
+            scores, quarantined = self._step(novel, slots, stream_times)
             self._publish(polled, scores, (refused, repeated, quarantined))
         rooms.sink.service()
-        rooms.committer.commit_if_due()
+        if rooms.committer.commit_if_due():
+            self._lost_in_a_row = 0
         self._note_progress()
         return len(polled)
 
@@ -90,7 +122,8 @@ class Pipeline:
             if self.assigned:
                 owned = now
             joining = not self.assigned and now - owned < JOIN_TIMEOUT_S
-            if arrived or joining:
+            restoring = self._lost is not None or self.assigned != self.running
+            if arrived or joining or restoring:
                 last = now
             if until_idle is not None and now - last >= until_idle:
                 if not self.assigned:
@@ -98,24 +131,69 @@ class Pipeline:
                 return
 
     def close(self) -> None:
-        """Finish what was sent, commit it, leave the group; leave it too where something fails."""
+        """End the epoch, leave the group; leave it too where something fails."""
         with ExitStack() as rooms:
+            rooms.callback(self.rooms.restorer.close)
             rooms.callback(self.rooms.sink.close)
             rooms.callback(self.rooms.source.close)
-            self._settle()
+            if self._lost is None:
+                self.rooms.committer.commit()
 
     def on_assigned(self, partitions: Sequence[int]) -> None:
-        log.info("assigned: partitions %s; their patients start without history", sorted(partitions))
+        log.info("assigned: partitions %s", sorted(partitions))
         self.assigned.update(partitions)
+        reach("assigned")
+        if self._begun and self._lost is None:
+            self.rooms.restorer.request(partitions)
 
     def on_revoked(self, partitions: Sequence[int]) -> None:
         log.info("revoked: partitions %s", sorted(partitions))
-        self._settle()
+        try:
+            if self._lost is None:
+                self.rooms.committer.commit()
+        except EpochError as error:
+            self._lost = error
         self._release(partitions)
 
     def on_lost(self, partitions: Sequence[int]) -> None:
         log.warning("lost: partitions %s; another scores again what was not committed", sorted(partitions))
+        self._lost = self._lost or EpochError("the group has given partitions to others")
         self._release(partitions)
+
+    def _begin_anew_if_lost(self) -> None:
+        """Give up the epoch and what is in memory; where that cannot be done for want of a broker, in a
+        later turn. At the start there is nothing to give up, but what an earlier process left open."""
+        rooms = self.rooms
+        if self._begun and self._lost is None:
+            return
+        if self._lost is not None:
+            self._lost_in_a_row += 1
+            if self._lost_in_a_row > LOST_EPOCHS_IN_A_ROW:
+                raise self._lost
+            log.warning("an epoch is lost and will be done again from the last commit: %s", self._lost)
+            rooms.metrics.epochs_lost.inc()
+        owned = sorted(self.assigned)
+        rooms.source.hold(owned)
+        rooms.committer.forget(owned)
+        self._forget(owned)
+        try:
+            rooms.sink.reset()
+        except BrokerUnavailable as error:
+            log.warning("waiting for the broker: %s", error)
+            self._lost_in_a_row -= 1
+            return
+        self._lost, self._begun = None, True
+        rooms.restorer.request(owned)
+
+    def _start_restored(self) -> None:
+        for restored in self.rooms.restorer.restored():
+            self.rooms.store.install(restored.partition, restored.patients, restored.stream_time)
+            if restored.skipped:
+                log.error("partition %d: %d events are gone", restored.partition, restored.skipped)
+                self.rooms.metrics.skipped.inc(restored.skipped)
+            self.rooms.source.start({restored.partition: restored.offset})
+            self.running.add(restored.partition)
+            reach("restored")
 
     def _decode(self, polled: Records) -> tuple[Events, Refused]:
         begun = time.perf_counter()
@@ -128,18 +206,27 @@ class Pipeline:
         metrics.dropped.labels("implausible").inc(decoded.implausible_values)
         return decoded.events, decoded.refused
 
-    def _admit(self, events: Events) -> tuple[Events, Slot, Refused]:
-        """A slot for each event's patient, and what was sent twice."""
+    def _admit(self, events: Events) -> tuple[Events, Slot, NDArray[np.int64], Refused]:
+        """What is new: a slot for each event's patient and its stream time; and what was sent twice."""
         store = self.rooms.store
         slots = store.admit(events.patients, events.partitions)
-        repeated = repeats(slots, events.digests, store.digests(slots), events.kinds)
+        applied = events.offsets < store.stays(slots)["next_offset"]
+        if applied.any():
+            self.rooms.metrics.applied.inc(int(applied.sum()))
+            events, slots = events.keep(~applied), slots[~applied]
+        stream_times = store.stream_times(events.partitions, events.observed_at)
+        over = expired(store.stays(slots), stream_times, self.rooms.expire_after_ms)
+        last = np.where(over, np.uint64(0), store.digests(slots))
+        repeated = repeats(slots, events.digests, last, events.kinds)
         store.remember(slots, events.digests)
         refused = events.refuse(repeated, Code.DUPLICATE, "state")
-        return events.keep(~repeated), slots[~repeated], refused
+        return events.keep(~repeated), slots[~repeated], stream_times[~repeated], refused
 
-    def _step(self, events: Events, slots: Slot) -> tuple[Scores, Refused]:
+    def _step(self, events: Events, slots: Slot, stream_times: NDArray[np.int64]) -> tuple[Scores, Refused]:
         begun = time.perf_counter()
-        scores, quarantined = self.rooms.stepper.step(events, slots)
+        reach("before_step")
+        scores, quarantined = self.rooms.stepper.step(events, slots, stream_times)
+        reach("after_step")
         metrics = self.rooms.metrics
         metrics.step_time.observe_one(time.perf_counter() - begun)
         metrics.scored.inc(len(scores))
@@ -148,22 +235,19 @@ class Pipeline:
 
     def _publish(self, polled: Records, scores: Scores, refusals: Sequence[Refused]) -> None:
         rooms, now = self.rooms, int(self._clock() * 1000)
-        refusals = [refused for refused in refusals if len(refused)]
-        epoch = rooms.committer.open(_next_offsets(polled), len(polled), len(refusals) + bool(len(scores)))
         if len(scores):
             assessment = rooms.vitals.assess(scores.vitals, scores.ages)
             outgoing = rooms.encoder.encode(scores, assessment, now)
             times = scores.events.observed_at, scores.events.timestamps
 
-            def acknowledged() -> None:
-                epoch.acknowledged()
-                self._note_latency(*times)
-
-            rooms.sink.send(outgoing, acknowledged)
-        for refused in refusals:
+            rooms.sink.send(outgoing, lambda: self._note_latency(*times))
+            reach("scores_sent")
+        for refused in filter(len, refusals):
             rooms.metrics.count_refused(refused.stage, refused.codes)
             letters = dead_letters.encode(refused, rooms.dead_letters_topic, now, rooms.max_dead_letter_bytes)
-            rooms.sink.send(letters, epoch.acknowledged)
+            rooms.sink.send(letters)
+            reach("dead_letters_sent")
+        rooms.committer.add(_next_offsets(polled), len(polled))
 
     def _note_latency(self, observed_at: np.ndarray, timestamps: np.ndarray) -> None:
         now = self._clock()
@@ -178,21 +262,23 @@ class Pipeline:
         metrics, store = self.rooms.metrics, self.rooms.store
         metrics.show_lag(self.rooms.source.lag())
         metrics.assigned.set(len(self.assigned))
+        metrics.restoring.set(len(self.rooms.restorer.pending))
+        metrics.expired.inc(store.expire(self.rooms.expire_after_ms))
         metrics.resident.set(store.resident)
         metrics.evicted.set(store.evicted)
-
-    def _settle(self) -> None:
-        """Wait until everything sent is acknowledged, and commit it."""
-        self.rooms.sink.flush(FLUSH_TIMEOUT_S)
-        self.rooms.committer.commit()
 
     def _release(self, partitions: Sequence[int]) -> None:
         """What is another member's from now on: nothing of it is stepped, committed or kept."""
         self.rooms.batcher.discard(partitions)
         self.rooms.committer.forget(partitions)
+        self._forget(partitions)
+        self.assigned.difference_update(partitions)
+
+    def _forget(self, partitions: Sequence[int]) -> None:
+        self.rooms.restorer.forget(partitions)
+        self.running.difference_update(partitions)
         for partition in partitions:
             self.rooms.store.drop(partition)
-        self.assigned.difference_update(partitions)
 
 
 def _next_offsets(records: Records) -> dict[int, int]:

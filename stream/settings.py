@@ -16,7 +16,12 @@ from stream.connection import Connection
 from stream.errors import SettingsError
 
 PREFIX = "VITALSTREAM_"
-NOT_SETTINGS = {"VITALSTREAM_CONFIG", "VITALSTREAM_DATA", "VITALSTREAM_TEST_BOOTSTRAP"}
+NOT_SETTINGS = {
+    "VITALSTREAM_CONFIG",
+    "VITALSTREAM_DATA",
+    "VITALSTREAM_TEST_BOOTSTRAP",
+    "VITALSTREAM_FAILPOINT",
+}
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "model" / "pretrained"
 
 
@@ -66,8 +71,22 @@ class Settings(BaseSettings):
 
     max_batch: int = Field(4096, ge=1, le=1_000_000, description="Most events in a micro-batch.")
     max_wait: float = Field(0.005, ge=0, description="Seconds that the first event of a micro-batch waits.")
-    commit_interval: float = Field(0.1, gt=0, description="Seconds between commits of offsets.")
-    commit_events: int = Field(50_000, ge=1, description="Events after which offsets are committed earlier.")
+    processing_guarantee: Literal["exactly_once", "at_least_once"] = Field(
+        "exactly_once", description="As in Kafka Streams; the latter may score events again after a failure."
+    )
+    commit_interval: float = Field(
+        0.1, gt=0, description="Seconds that an epoch lasts: then all is committed."
+    )
+    commit_events: int = Field(50_000, ge=1, description="Events after which an epoch ends earlier.")
+    transaction_timeout: float = Field(
+        10.0, ge=1, le=900, description="Seconds after which the broker aborts a dead worker's transaction."
+    )
+    on_gap: Literal["fail", "skip"] = Field(
+        "fail", description="Where input or state is gone that was not scored yet: stop, or go on without."
+    )
+    expire_after: float = Field(
+        259_200.0, gt=0, description="Seconds of event time after which a silent patient's state is dropped."
+    )
     initial_resident_patients: int = Field(1024, ge=1, description="Slots allocated at start; doubles.")
     max_resident_patients: int = Field(1_000_000, ge=1, description="Most patients with state on the device.")
 
@@ -104,6 +123,8 @@ class Settings(BaseSettings):
     def _agree(self) -> Self:
         if self.max_resident_patients < self.max_batch:
             raise ValueError("max_resident_patients is smaller than max_batch")
+        if self.commit_interval >= self.transaction_timeout:
+            raise ValueError("commit_interval is not shorter than transaction_timeout")
         if self.initial_resident_patients > self.max_resident_patients:
             raise ValueError("initial_resident_patients is larger than max_resident_patients")
         if self.security_protocol.startswith("SASL") and not (self.sasl_mechanism and self.sasl_username):

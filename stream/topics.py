@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+from kafka.partitioner.default import murmur2
 
 from stream._kafka_python import configuration, create, translated
 from stream.connection import Connection
@@ -20,13 +21,17 @@ BROKERS_DEFAULT = -1
 WEEK_MS = 7 * 24 * 60 * 60 * 1000
 # A refused record goes to the dead letters whole, with headers added: more than an input may hold.
 DEAD_LETTER_BYTES = 2 * 1024 * 1024
+# A changelog's last segment is never compacted, and read whole on every restore.
+CHANGELOG_SEGMENT_BYTES = 64 * 1024 * 1024
 AT_LEAST = {"retention.ms", "max.message.bytes"}
+AT_MOST = {"segment.bytes"}
 UNLIMITED = -1
 
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """What a topic should be. config: its settings in Kafka's words; of those in `AT_LEAST` more is fine."""
+    """What a topic should be. config: its settings in Kafka's words; of those in `AT_LEAST` more is
+    fine, of those in `AT_MOST` less."""
 
     name: str
     partitions: int
@@ -56,7 +61,7 @@ def specs(
         scores: kept,
         alerts: kept,
         dead_letters: kept | {"max.message.bytes": str(DEAD_LETTER_BYTES)},
-        changelog: {"cleanup.policy": "compact"},
+        changelog: {"cleanup.policy": "compact", "segment.bytes": str(CHANGELOG_SEGMENT_BYTES)},
     }
     return [TopicSpec(name, partitions, replication_factor, config) for name, config in settings.items()]
 
@@ -117,6 +122,11 @@ class Admin:
             raise TopicError(f"{topic} is missing: create it with `vitalstream topics create`")
         return count
 
+    def members(self, group: str) -> int:
+        """How many members the consumer group has now; 0 where there is no such group."""
+        found = self._ask("describing the group", self._client.describe_groups, [group])[group]
+        return len(found["members"])
+
     def close(self) -> None:
         self._client.close()
 
@@ -149,6 +159,11 @@ class Admin:
             raise translated(error, doing) from None
 
 
+def partition_of(key: bytes, partitions: int) -> int:
+    """Where the Java client sends a record of this key."""
+    return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
 def _complaints(spec: TopicSpec, partitions: int, config: Mapping[str, str]) -> list[str]:
     complaints = []
     if partitions != spec.partitions:
@@ -158,6 +173,9 @@ def _complaints(spec: TopicSpec, partitions: int, config: Mapping[str, str]) -> 
         if name in AT_LEAST:
             if int(found) != UNLIMITED and int(found) < int(wanted):
                 complaints.append(f"{spec.name}: {name} is {found}, less than {wanted}")
+        elif name in AT_MOST:
+            if int(found) > int(wanted):
+                complaints.append(f"{spec.name}: {name} is {found}, more than {wanted}")
         elif set(found.split(",")) != set(wanted.split(",")):
             complaints.append(f"{spec.name}: {name} is {found}, not {wanted}")
     return complaints

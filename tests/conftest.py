@@ -47,12 +47,13 @@ def embedded() -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture(scope="session")
 def make_topic(kafka: str) -> Iterator[MakeTopic]:
-    """Makes a new topic on the real Kafka: `make_topic(partitions=4, config={})` gives its name."""
+    """Makes a new topic on the real Kafka: `make_topic(partitions=4, config={}, name="…")` gives its name."""
     numbers = count()
     with closing(Admin(Connection(kafka))) as admin:
 
-        def make(partitions: int = 4, config: dict[str, str] | None = None) -> str:
-            spec = TopicSpec(f"test-{os.getpid()}-{next(numbers)}", partitions, config=config or {})
+        def make(partitions: int = 4, config: dict[str, str] | None = None, name: str | None = None) -> str:
+            name = name or f"test-{os.getpid()}-{next(numbers)}"
+            spec = TopicSpec(name, partitions, config=config or {})
             admin.create([spec])
             return spec.name
 

@@ -17,6 +17,8 @@ from stream.records import Events, Kind, Records, Refused, Scores
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
 
+EXPIRE_AFTER_MS = 72 * 3_600_000
+
 
 @dataclass(frozen=True)
 class Event:
@@ -72,14 +74,15 @@ class Ward:
 
     def __init__(self, model: RiskModel, initial: int = 2, maximum: int = 1000) -> None:
         self.store = StateStore(model.initial_state(), initial, maximum)
-        self.stepper = Stepper(model, self.store, model.initial_state(), pack)
+        self.stepper = Stepper(model, self.store, model.initial_state(), pack, EXPIRE_AFTER_MS)
         self.fed = 0
 
     def feed(self, log: Sequence[Event]) -> tuple[Scores, Refused]:
         events = columns(log, self.fed)
         self.fed += len(log)
         slots = self.store.admit(events.patients, events.partitions)
-        return self.stepper.step(events, slots)
+        stream_times = self.store.stream_times(events.partitions, events.observed_at)
+        return self.stepper.step(events, slots, stream_times)
 
     def risks(self, log: Sequence[Event], *cuts: int) -> dict[int, float]:
         """Risk of each scored event by its offset, the log cut into batches at `cuts`."""

@@ -21,8 +21,8 @@ from stream.topics import Admin
 
 LIBRARIES = ("torch", "confluent-kafka", "kafka-python", "numpy", "pydantic", "prometheus-client")
 GAP = (
-    "committed offsets are no longer retained, and the events between are lost: lengthen retention.ms, "
-    "then start the worker, which goes on at the earliest retained event"
+    "committed offsets are no longer retained, and the events between are lost: lengthen retention.ms; "
+    "`vitalstream run --on-gap skip` goes on at the earliest retained event"
 )
 
 

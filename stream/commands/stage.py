@@ -122,7 +122,7 @@ def opened(settings: Settings, console: Console, stop: threading.Event) -> Itera
             broker = stack.enter_context(EmbeddedBroker())
             local = _local(settings, broker.bootstrap_servers)
             topics = local.observations_topic, local.scores_topic, local.dead_letters_topic
-            broker.create(*topics)
+            broker.create(*topics, local.changelog_topic)
             tails = [Tail(local, topic, PARTITIONS, with_headers=topic == topics[2]) for topic in topics]
             for tail in tails:
                 stack.enter_context(closing(tail))
@@ -136,6 +136,7 @@ def _local(settings: Settings, bootstrap_servers: str) -> Settings:
     """Nothing of the user's cluster: only what concerns the model."""
     kept = {"model": settings.model, "device": settings.device, "threads": settings.threads}
     own = {"bootstrap_servers": bootstrap_servers, "client_overrides": PROMPT, "metrics_port": 0}
+    own["processing_guarantee"] = "at_least_once"  # there are no transactions on the embedded broker
     return load(kept | own, environment={})
 
 

@@ -1,98 +1,122 @@
-"""Committer: offsets are committed when everything made of the records before them is acknowledged.
+"""Committer: ends an epoch. What the events did to the state, and how far the input was read, become durable
+together with what was sent of them.
 
-at_least_once: a worker that dies scores again what it had not committed; the ids of scores are
-deterministic, so consumers can dedupe.
+exactly_once: one Kafka transaction holds the scores, the dead letters, the changelog records and the
+input offsets (KIP-447).
+
+at_least_once: outputs are acknowledged, then the changelog, then the offsets are committed;
+a worker that dies in between scores some events again, under the same ids.
 """
 
 from __future__ import annotations
 
-import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from typing import Any, Protocol
 
-from stream.errors import CommitError
+from stream.failpoints import reach
+from stream.records import Outgoing
+from stream.state.changelog import Changelog, Mark
+from stream.state.store import StateStore
 
-log = logging.getLogger(__name__)
+FLUSH_TIMEOUT_S = 10.0
 
 
-@dataclass(slots=True)
-class Epoch:
-    """What one micro-batch made. offsets: next offset to read of each partition in it. outstanding:
-    sends that are not acknowledged."""
+class Guarantee(Protocol):
+    """How an epoch ends."""
 
-    offsets: dict[int, int]
-    events: int
-    outstanding: int = 0
+    def end_epoch(self, changelog: Outgoing, offsets: Mapping[int, int]) -> None:
+        """Make these records durable with all that was sent, and then, or with them, the input offsets to
+        read next. Blocks. Raises `EpochError` where that failed or nobody knows."""
 
-    def acknowledged(self) -> None:
-        self.outstanding -= 1
+
+class Outputs(Protocol):
+    """What the committer needs of a sink."""
+
+    def send(self, outgoing: Outgoing) -> None: ...
+    def flush(self, timeout: float) -> None: ...
+
+
+class Transactions(Protocol):
+    """What the committer needs of a transactional sink."""
+
+    def send(self, outgoing: Outgoing) -> None: ...
+    def commit(
+        self, topic: str, offsets: Mapping[int, int], group: Any, offsets_sent: Callable[[], None]
+    ) -> None: ...
+
+
+class ExactlyOnce:
+    """A `Guarantee`. group_metadata: as `Source.group_metadata`; topic: the input's."""
+
+    def __init__(self, sink: Transactions, topic: str, group_metadata: Callable[[], Any]) -> None:
+        self._sink, self._topic, self._group_metadata = sink, topic, group_metadata
+
+    def end_epoch(self, changelog: Outgoing, offsets: Mapping[int, int]) -> None:
+        self._sink.send(changelog)
+        reach("changelog_sent")
+        self._sink.commit(self._topic, offsets, self._group_metadata(), lambda: reach("offsets_sent"))
+
+
+class AtLeastOnce:
+    """A `Guarantee`. commit: as `Source.commit`."""
+
+    def __init__(self, sink: Outputs, commit: Callable[[Mapping[int, int]], None]) -> None:
+        self._sink, self._commit = sink, commit
+
+    def end_epoch(self, changelog: Outgoing, offsets: Mapping[int, int]) -> None:
+        self._sink.flush(FLUSH_TIMEOUT_S)
+        self._sink.send(changelog)
+        self._sink.flush(FLUSH_TIMEOUT_S)
+        reach("changelog_sent")
+        self._commit(offsets)
+        reach("offsets_sent")
 
 
 class Committer:
-    """Commits by `commit` (as `Source.commit`) every `interval` seconds or `max_events` events.
-
-    Epochs are committed in the order in which they were opened: one that is not acknowledged holds
-    back those after it. `on_failure` is called for each commit that was refused.
-    """
+    """Ends the epoch `interval` seconds after the last one ended, or after `max_events` events."""
 
     def __init__(
         self,
-        commit: Callable[[Mapping[int, int]], None],
+        guarantee: Guarantee,
+        store: StateStore,
+        changelog: Changelog,
         interval: float,
         max_events: int,
         clock: Callable[[], float] = time.monotonic,
-        on_failure: Callable[[], None] = lambda: None,
     ) -> None:
-        self._commit = commit
-        self._interval = interval
-        self._max_events = max_events
-        self._clock = clock
-        self._epochs: deque[Epoch] = deque()
-        self._ready: dict[int, int] = {}
+        self._guarantee, self._store, self._changelog = guarantee, store, changelog
+        self._interval, self._max_events, self._clock = interval, max_events, clock
+        self._offsets: dict[int, int] = {}
         self._events = 0
         self._last = clock()
-        self._on_failure = on_failure
 
-    def open(self, offsets: dict[int, int], events: int, sends: int) -> Epoch:
-        """Begin an epoch whose `sends` sends each call `acknowledged` once."""
-        epoch = Epoch(offsets, events, sends)
-        self._epochs.append(epoch)
-        return epoch
+    def add(self, offsets: Mapping[int, int], events: int) -> None:
+        """A micro-batch is in the epoch, stepped and sent. offsets: of the next record of each partition."""
+        self._offsets |= offsets
+        self._events += events
 
-    def commit_if_due(self) -> None:
-        """Commit what is acknowledged, if the interval has passed or enough events have gathered.
-        Blocks for one round trip when it commits."""
-        self._collect()
+    def commit_if_due(self) -> bool:
+        """`commit`, if the interval has passed or enough events have gathered; whether it did."""
         waited = self._clock() - self._last
-        if self._ready and (waited >= self._interval or self._events >= self._max_events):
+        due = bool(self._offsets) and (waited >= self._interval or self._events >= self._max_events)
+        if due:
             self.commit()
+        return due
 
     def commit(self) -> None:
-        """Commit what is acknowledged now. A refused commit is counted, kept and tried again when the next
-        is due: the worst that comes of it is that events are scored twice."""
-        self._collect()
+        """End the epoch, if anything is in it. Blocks until it is durable. Raises `EpochError`: then
+        nothing in memory may be trusted."""
+        if self._offsets:
+            reach("before_changelog")
+            marks = {one: Mark(at, self._store.stream_time(one)) for one, at in self._offsets.items()}
+            records = self._changelog.encode(self._store.take_changes(), marks)
+            self._guarantee.end_epoch(records, self._offsets)
+            reach("committed")
+        self.forget(list(self._offsets))
         self._last, self._events = self._clock(), 0
-        if not self._ready:
-            return
-        try:
-            self._commit(self._ready)
-        except CommitError as error:
-            self._on_failure()
-            log.warning("offsets were not committed, will try again: %s", error)
-            return
-        self._ready = {}
 
     def forget(self, partitions: Iterable[int]) -> None:
-        """These partitions belong to another member: commit nothing of them any more."""
+        """Nothing of these partitions is committed any more."""
         for partition in partitions:
-            self._ready.pop(partition, None)
-            for epoch in self._epochs:
-                epoch.offsets.pop(partition, None)
-
-    def _collect(self) -> None:
-        while self._epochs and not self._epochs[0].outstanding:
-            epoch = self._epochs.popleft()
-            self._ready |= epoch.offsets
-            self._events += epoch.events
+            self._offsets.pop(partition, None)

@@ -11,14 +11,14 @@ import numpy as np
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.consumer.subscription_state import AsyncConsumerRebalanceListener
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from kafka.structs import MemberState
 
 from stream._kafka_python import configuration, create, translated
 from stream.connection import Connection
 from stream.consume._handover import Handover
 from stream.consume.source import RebalanceListener
-from stream.errors import CommitError, SettingsError, TopicError
+from stream.errors import CommitError, GapError, SettingsError, TopicError
 from stream.records import Records
 
 Result = TypeVar("Result")
@@ -33,8 +33,8 @@ UNKNOWN = -1
 class KafkaPythonSource:
     """A `Source`. Offsets and ends are those of `read_committed`: up to the first open transaction.
 
-    group_id, instance_id, auto_offset_reset: as for `LibrdkafkaSource`. Creating it connects, and raises
-    `BrokerUnavailable`.
+    group_id, instance_id, auto_offset_reset, to_end: as for `LibrdkafkaSource`. Creating it connects, and
+    raises `BrokerUnavailable`.
 
     While the group rebalances kafka-python neither fetches nor commits: a `poll` that owns partitions
     then returns only after the rebalance, or after ten seconds.
@@ -48,6 +48,7 @@ class KafkaPythonSource:
         instance_id: str | None = None,
         with_headers: bool = False,
         auto_offset_reset: str = "earliest",
+        to_end: bool = False,
     ) -> None:
         settings = configuration(
             connection,
@@ -70,13 +71,25 @@ class KafkaPythonSource:
         self._positions: dict[int, int] = {}  # of the partitions owned
         self._closed = False
 
-    def subscribe(self, topic: str, listener: RebalanceListener) -> None:
+    def subscribe(self, topic: str, listener: RebalanceListener, *, held: bool = False) -> None:
         if self._group_id is None:
             raise SettingsError("subscribing needs a consumer group")
         self._topic = topic
         if not self._consumer.partitions_for_topic(topic):  # of which `poll` would say nothing
             raise TopicError(f"{topic}: there is no such topic")
-        self._consumer.subscribe([topic], listener=_Listener(self._handover, self._positions, listener))
+        hold = self.hold if held else None
+        self._consumer.subscribe([topic], listener=_Listener(self._handover, self._positions, listener, hold))
+
+    def hold(self, partitions: Sequence[int]) -> None:
+        self.pause(partitions)
+        for where in self._coordinates(partitions):  # for a paused one without position `poll` may raise
+            self._consumer.seek(where, 0)
+
+    def start(self, offsets: Mapping[int, int]) -> None:
+        for partition, offset in offsets.items():
+            self._consumer.seek(TopicPartition(self._topic, partition), offset)
+            self._positions[partition] = offset
+        self.resume(list(offsets))
 
     def assign(self, topic: str, offsets: Mapping[int, int]) -> None:
         self._topic = topic
@@ -120,6 +133,9 @@ class KafkaPythonSource:
         except KafkaError as error:
             raise CommitError(f"{self._topic}: offsets were not committed: {error}") from None
 
+    def group_metadata(self) -> Any:
+        return self._consumer.group_metadata()
+
     def committed(self, partitions: Sequence[int]) -> dict[int, int]:
         if self._group_id is None:
             raise SettingsError("committed offsets need a consumer group")
@@ -136,6 +152,14 @@ class KafkaPythonSource:
             if position != UNKNOWN and end is not None:
                 lags[partition] = max(end - position, 0)
         return lags
+
+    def ended(self) -> set[int]:
+        ends = self.end_offsets(self.assignment())
+        at = {one: self._request(self._consumer.position, TopicPartition(self._topic, one)) for one in ends}
+        return {one for one, end in ends.items() if at[one] is not None and at[one] >= end}
+
+    def partition_count(self, topic: str) -> int:
+        return len(self._consumer.partitions_for_topic(topic) or ())
 
     def beginning_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
         return self._bounds(self._consumer.beginning_offsets, partitions)
@@ -188,6 +212,8 @@ class KafkaPythonSource:
     def _blocking(self, call: Callable[[], Result]) -> Result:
         try:
             return self._handover.run(call)
+        except (OffsetOutOfRangeError, NoOffsetForPartitionError):
+            raise GapError(self._topic) from None
         except KafkaError as error:
             raise translated(error, f"reading {self._topic}") from None
 
@@ -207,14 +233,23 @@ class KafkaPythonSource:
 class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]
     """Keeps `positions` and tells `listener`, both on the thread inside `poll` or `close`."""
 
-    def __init__(self, handover: Handover, positions: dict[int, int], listener: RebalanceListener) -> None:
+    def __init__(
+        self,
+        handover: Handover,
+        positions: dict[int, int],
+        listener: RebalanceListener,
+        hold: Callable[[Sequence[int]], None] | None,
+    ) -> None:
         self._handover, self._positions, self._listener = handover, positions, listener
+        self._hold = hold
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         numbers = _numbers(assigned)
 
         def tell() -> None:
             self._positions.update(dict.fromkeys(numbers, UNKNOWN))
+            if self._hold:
+                self._hold(numbers)
             self._listener.on_assigned(numbers)
 
         await self._handover.ask(tell)

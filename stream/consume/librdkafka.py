@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from stream._librdkafka import configuration, create, reason, translated
 from stream.connection import Connection
 from stream.consume.source import RebalanceListener
-from stream.errors import BrokerError, BrokerUnavailable, CommitError, SettingsError
+from stream.errors import BrokerError, BrokerUnavailable, CommitError, GapError, SettingsError
 from stream.records import Headers, Records
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,8 @@ class LibrdkafkaSource:
     group_id: the consumer group, or None for `assign` alone.
     instance_id: static membership: a restart within the session timeout keeps its partitions.
     auto_offset_reset: where a partition without a committed offset starts, and where reading goes on
-        when the offset is no longer retained: "earliest", "latest", or "error" (`poll` raises).
+        when the offset is no longer retained: "earliest", "latest", or "error" (`poll` raises `GapError`).
+    to_end: keep track of which partitions were read to their end.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class LibrdkafkaSource:
         instance_id: str | None = None,
         with_headers: bool = False,
         auto_offset_reset: str = "earliest",
+        to_end: bool = False,
     ) -> None:
         settings = configuration(
             connection,
@@ -59,6 +61,8 @@ class LibrdkafkaSource:
                 "enable.auto.offset.store": False,
                 "isolation.level": "read_committed",
                 "partition.assignment.strategy": "cooperative-sticky",
+                "enable.partition.eof": to_end,
+                "fetch.wait.max.ms": 10 if to_end else 500,
                 "fetch.queue.backoff.ms": 10,  # by default a full queue, once emptied, waits a second
                 "error_cb": self._on_error,
             },
@@ -67,20 +71,23 @@ class LibrdkafkaSource:
         self._group_id = group_id
         self._with_headers = with_headers
         self._topic = ""
+        self._to_end = to_end
+        self._ended: set[int] = set()
         self._assigned: set[int] = set()
-        self._lost_some = False
+        self._reading: set[int] = set()
+        self._left = False
         self._fatal: BrokerError | None = None
         self._closed = False
         self._revoking = False
         self._pending: _Commit | None = None
 
-    def subscribe(self, topic: str, listener: RebalanceListener) -> None:
+    def subscribe(self, topic: str, listener: RebalanceListener, *, held: bool = False) -> None:
         if self._group_id is None:
             raise SettingsError("subscribing needs a consumer group")
         self._topic = topic
 
         def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
-            consumer.incremental_assign(partitions)
+            self._read([] if held else partitions)
             self._assigned.update(_numbers(partitions))
             listener.on_assigned(_numbers(partitions))
 
@@ -91,21 +98,26 @@ class LibrdkafkaSource:
                     tell(_numbers(partitions))
                 finally:
                     self._revoking = False
-                    consumer.incremental_unassign(partitions)
+                    self._leave(_numbers(partitions))
                     self._assigned.difference_update(_numbers(partitions))
-                    self._lost_some = True
 
             return callback
 
         self._consumer.subscribe([topic], assigned, gone(listener.on_revoked), gone(listener.on_lost))
 
+    def hold(self, partitions: Sequence[int]) -> None:
+        self._leave(partitions)
+
+    def start(self, offsets: Mapping[int, int]) -> None:
+        self._read(self._coordinates(offsets, offsets))
+
     def assign(self, topic: str, offsets: Mapping[int, int]) -> None:
         self._topic = topic
-        self._assigned = set(offsets)
+        self._assigned, self._reading = set(offsets), set(offsets)
         self._consumer.assign(self._coordinates(offsets, offsets))
 
     def poll(self, max_records: int, timeout: float) -> Records:
-        self._lost_some = False
+        self._left = False
         messages = self._consumer.consume(max_records, 0)
         if not messages and (first := self._consumer.poll(timeout)) is not None:
             messages = [first]
@@ -113,10 +125,12 @@ class LibrdkafkaSource:
                 messages += self._consumer.consume(max_records - 1, 0)
         if self._fatal is not None:
             raise self._fatal
+        if self._to_end:
+            self._note_ends(messages)
         if any(map(Message.error, messages)):
             messages = [message for message in messages if self._is_record(message)]
-        if self._lost_some:
-            messages = [message for message in messages if message.partition() in self._assigned]
+        if self._left:
+            messages = [message for message in messages if message.partition() in self._reading]
         return self._records(messages)
 
     def pause(self, partitions: Sequence[int]) -> None:
@@ -139,6 +153,9 @@ class LibrdkafkaSource:
                 raise CommitError(f"{self._topic}: offsets were not committed: {error.str()}")
             time.sleep(COMMIT_RETRY_S)
 
+    def group_metadata(self) -> Any:
+        return self._consumer.consumer_group_metadata()
+
     def committed(self, partitions: Sequence[int]) -> dict[int, int]:
         try:
             found = self._consumer.committed(self._coordinates(partitions), timeout=REQUEST_TIMEOUT_S)
@@ -156,6 +173,16 @@ class LibrdkafkaSource:
             if ends is not None and ends[1] >= 0 and one.offset >= 0:
                 lags[one.partition] = max(ends[1] - one.offset, 0)
         return lags
+
+    def ended(self) -> set[int]:
+        return self._ended
+
+    def partition_count(self, topic: str) -> int:
+        try:
+            found = self._consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic]
+        except KafkaException as error:
+            raise translated(reason(error), f"asking about {topic}") from None
+        return len(found.partitions or ())
 
     def beginning_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
         return {partition: self._watermarks(partition)[0] for partition in partitions}
@@ -198,11 +225,35 @@ class LibrdkafkaSource:
                 return self._pending.error
         return KafkaError(KafkaError._TIMED_OUT, f"no answer in {COMMIT_TIMEOUT_S:g} s")
 
+    def _note_ends(self, messages: list[Message]) -> None:
+        for message in messages:
+            error, partition = message.error(), cast("int", message.partition())
+            if error is None:
+                self._ended.discard(partition)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._ended.add(partition)
+
+    def _read(self, partitions: list[TopicPartition]) -> None:
+        """Begin to fetch these. Those that the group assigned and that are held, librdkafka does not know
+        of: a paused one would take up to a second to go on."""
+        self._consumer.incremental_assign(partitions)
+        self._reading.update(_numbers(partitions))
+
+    def _leave(self, partitions: Sequence[int]) -> None:
+        read = self._reading.intersection(partitions)
+        self._consumer.incremental_unassign(self._coordinates(read))
+        self._reading -= read
+        self._left = self._left or bool(read)
+
     def _is_record(self, message: Message) -> bool:
         """Raises for an error that stands in a record's place, but for one that a rebalance mends."""
         error = message.error()
         if error is None:
             return True
+        if error.code() == KafkaError._PARTITION_EOF:
+            return False
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise GapError(self._topic, message.partition())
         if error.code() != KafkaError._MAX_POLL_EXCEEDED:
             raise translated(error, f"reading {self._topic}")
         log.warning("polled too seldom: the group has given this member's partitions to others")

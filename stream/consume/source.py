@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from stream.records import Records
 
@@ -26,8 +26,15 @@ class Source(Protocol):
     Offsets are never committed but by `commit`. All methods raise `BrokerError`.
     """
 
-    def subscribe(self, topic: str, listener: RebalanceListener) -> None:
-        """Join the group; partitions come through the listener on a later `poll`."""
+    def subscribe(self, topic: str, listener: RebalanceListener, *, held: bool = False) -> None:
+        """Join the group; partitions come through the listener on a later `poll`. They are read from their
+        committed offset, or, where `held`, not before `start` says from where."""
+
+    def hold(self, partitions: Sequence[int]) -> None:
+        """Return no more records of these assigned partitions until `start` says from where."""
+
+    def start(self, offsets: Mapping[int, int]) -> None:
+        """Read these assigned partitions from these offsets on. Blocks for a moment."""
 
     def assign(self, topic: str, offsets: Mapping[int, int]) -> None:
         """Read these partitions from these offsets (-2: earliest, -1: end), outside group management."""
@@ -48,12 +55,21 @@ class Source(Protocol):
         """Commit for each partition the offset of the next record to read. Blocks until the broker
         has acknowledged it; raises `CommitError` (also where a partition is no longer owned)."""
 
+    def group_metadata(self) -> Any:
+        """This member as the group knows it now, for the sink of the same client to commit offsets by."""
+
     def committed(self, partitions: Sequence[int]) -> dict[int, int]:
         """The group's committed offset of each partition that has one. Blocks."""
 
     def lag(self) -> dict[int, int]:
         """Records between the position and the end of each assigned partition, as last told by the
         broker; partitions of which it has not told yet are absent. Does not block."""
+
+    def ended(self) -> set[int]:
+        """Of a source made `to_end`: assigned partitions that were read to their end, as it was then."""
+
+    def partition_count(self, topic: str) -> int:
+        """Partitions of a topic; 0 where there is none. Blocks."""
 
     def beginning_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
         """Offset of the first record retained in each partition. Blocks."""

@@ -38,11 +38,11 @@ class KafkaPythonSink:
 
     kafka-python queues without a limit; this sink blocks at `MAX_UNACKNOWLEDGED` records. The first
     failure ends the sink: every later `send`, `service` and `flush` raises it again, and nothing but
-    `close` is left to do. Creating it connects, and raises `BrokerUnavailable`.
+    `reset` and `close` is left to do. Creating it connects, and raises `BrokerUnavailable`.
     """
 
     def __init__(self, connection: Connection, *, linger_ms: int = 5, compression: str = "lz4") -> None:
-        settings = configuration(
+        self._settings = configuration(
             connection,
             {
                 "enable_idempotence": True,
@@ -53,13 +53,10 @@ class KafkaPythonSink:
                 "metrics_enabled": False,
             },
         )
-        self._producer: KafkaProducer | None = create(KafkaProducer, settings)
-        self._sent: deque[_Sent] = deque()
-        self._unacknowledged = 0
-        self._failure: DeliveryError | None = None
+        self._begin()
 
     def send(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None = None) -> None:
-        producer, topic, rows = self._open(), outgoing.topic, list(_rows(outgoing))
+        producer, topic, rows = self._open(), outgoing.topic, list(columns(outgoing))
         sent = _Sent(topic, len(outgoing), on_acknowledged)
         self._sent.append(sent)
         try:
@@ -87,23 +84,37 @@ class KafkaPythonSink:
                 )
             self._wait(left)
 
+    def reset(self) -> None:
+        self._release()
+        self._begin()
+
     def close(self) -> None:
         """As `Sink.close`. Raises `DeliveryError` where records stay undelivered that no call told of."""
-        producer = self._producer
-        if producer is None:
+        if self._producer is None:
             return
         try:
             if self._failure is None:
                 self.flush(CLOSE_TIMEOUT_S)
         finally:
-            self._producer = None
-            if self._unacknowledged:
-                producer._sender.force_close()  # without it `close` raises before it ends the thread
-            producer.close(timeout=CLOSE_TIMEOUT_S)
+            self._release()
 
     def unacknowledged(self) -> int:
         """Records sent and neither acknowledged nor failed, as last seen by `send`, `service` or `flush`."""
         return self._unacknowledged
+
+    def _begin(self) -> None:
+        self._producer: KafkaProducer | None = create(KafkaProducer, self._settings)
+        self._sent: deque[_Sent] = deque()
+        self._unacknowledged = 0
+        self._failure: DeliveryError | None = None
+
+    def _release(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        if self._unacknowledged:
+            producer._sender.force_close()  # without it `close` raises before it ends the thread
+        producer.close(timeout=CLOSE_TIMEOUT_S)
 
     def _open(self) -> KafkaProducer:
         if self._producer is None:
@@ -139,7 +150,7 @@ class KafkaPythonSink:
         return self._failure
 
 
-def _rows(outgoing: Outgoing) -> Iterable[tuple[Any, ...]]:
+def columns(outgoing: Outgoing) -> Iterable[tuple[Any, ...]]:
     """Value, key, headers, partition and timestamp of each record, as `KafkaProducer.send` wants them."""
     partitions, timestamps, headers = outgoing.partitions, outgoing.timestamps, outgoing.headers
     rows = len(outgoing)

@@ -46,7 +46,7 @@ class LibrdkafkaSink:
     For the same reason an override does not reach the settings in `GAPLESS`.
 
     The first failure ends the sink: every later `send`, `service` and `flush` raises it again, and
-    nothing but `close` is left to do.
+    nothing but `reset` and `close` is left to do.
     """
 
     def __init__(self, connection: Connection, *, linger_ms: int = 5, compression: str = "lz4") -> None:
@@ -62,9 +62,8 @@ class LibrdkafkaSink:
         )
         patience_ms = [settings.pop(name) for name in TIMEOUTS if name in settings] or [DELIVERY_TIMEOUT_MS]
         self._patience_s = float(patience_ms[-1]) / 1000
-        self._producer: Producer | None = create(Producer, settings | GAPLESS, logger=log)
-        self._failure: DeliveryError | None = None
-        self._sent: deque[_Sent] = deque()
+        self._settings = settings | GAPLESS
+        self._begin()
 
     def send(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None = None) -> None:
         producer = self._open()
@@ -93,22 +92,34 @@ class LibrdkafkaSink:
         if left:
             raise DeliveryError(f"{left} records are not acknowledged after {timeout:g} s")
 
+    def reset(self) -> None:
+        self._release()
+        self._begin()
+
     def close(self) -> None:
         """As `Sink.close`. Raises `DeliveryError` where records stay undelivered that no call told of."""
-        producer = self._producer
-        if producer is None:
+        if self._producer is None:
             return
         try:
             if self._failure is None:
                 self.flush(CLOSE_TIMEOUT_S)
         finally:
-            self._producer = None
-            producer.purge()
-            producer.close()
+            self._release()
 
     def unacknowledged(self) -> int:
         """Records sent and neither acknowledged nor failed."""
         return len(self._open())
+
+    def _begin(self) -> None:
+        self._producer: Producer | None = create(Producer, self._settings, logger=log)
+        self._failure: DeliveryError | None = None
+        self._sent: deque[_Sent] = deque()
+
+    def _release(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.purge()
+            producer.close()
 
     def _open(self) -> Producer:
         if self._producer is None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from stream.records import Outgoing
 
 CLOSE_TIMEOUT_S = 30.0
 FULL_QUEUE_WAIT_S = 0.05
+RESET_TIMEOUT_S = 5.0
 MAX_RECORD_BYTES = 4 * 1024 * 1024
 """Above the topic's own limit, which the broker enforces."""
 
@@ -33,5 +34,29 @@ class Sink(Protocol):
         """Block until every record sent is acknowledged. Raises `DeliveryError` where one failed or
         `timeout` seconds passed."""
 
+    def reset(self) -> None:
+        """Give up what is not acknowledged and begin anew with a new producer, which also ends an earlier
+        failure. Blocks. Raises `BrokerUnavailable`."""
+
     def close(self) -> None:
         """Flush for a bounded time, then release everything. Repeatable."""
+
+
+class TransactionalSink(Sink, Protocol):
+    """A sink whose records become visible together with the input offsets of which they were made.
+
+    A transaction begins with the first `send` after a commit. `on_acknowledged` is called inside `commit`.
+    Nothing may be sent before the first `reset`.
+    """
+
+    def commit(
+        self, topic: str, offsets: Mapping[int, int], group: Any, offsets_sent: Callable[[], None]
+    ) -> None:
+        """End the transaction: all that was sent, and for `topic` the offsets of the next records to read, as
+        the member `group` (`Source.group_metadata`). Blocks until it is committed; `offsets_sent` is called
+        before the last step. Raises `CommitError` where it is not or where nobody knows: then only `reset`
+        is left to do."""
+
+    def reset(self) -> None:
+        """As `Sink.reset`: the broker aborts what is open under this transactional id, here or in a process
+        that had it before, and takes nothing of it any more."""

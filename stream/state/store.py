@@ -2,7 +2,7 @@
 
 What a slot holds on the device: the model's row (float32 [D], meaning known to the model alone). On the
 host: its stay (`stream.state.stays.STAY`) and the digest of its last event. A slot is cleared when it is
-freed and again when it is taken.
+freed and again when it is taken. What changed since it was last asked is kept for the changelog.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stream.state.changelog import Changes, Patients
 from stream.state.slots import FREE, Slot, Slots
-from stream.state.stays import STAY
+from stream.state.stays import STAY, expired
 
 
 @dataclass(frozen=True, slots=True)
 class Evicted:
-    """One patient's state in host memory."""
+    """One patient's state in host memory. The changelog has it, or will."""
 
     row: NDArray[np.float32]
     stay: np.void
@@ -37,10 +38,15 @@ class StateStore:
         self._fresh = fresh
         self._maximum = maximum
         self._slots = Slots(min(initial, maximum))
-        self._rows = fresh.repeat(self._slots.capacity, 1)
-        self._stays = np.zeros(self._slots.capacity, STAY)
-        self._digests = np.zeros(self._slots.capacity, np.uint64)
+        capacity = self._slots.capacity
+        self._rows = fresh.repeat(capacity, 1)
+        self._stays = np.zeros(capacity, STAY)
+        self._digests = np.zeros(capacity, np.uint64)
+        self._changed = np.zeros(capacity, np.bool_)
+        self._logged = np.zeros(capacity, np.bool_)  # the changelog has a record of it, or will
+        self._changes: list[Changes] = []
         self._evicted: dict[int, dict[bytes, Evicted]] = {}
+        self._stream_times: dict[int, int] = {}
 
     @property
     def resident(self) -> int:
@@ -64,9 +70,7 @@ class StateStore:
         if not missing:
             return slots
         owners = list(dict.fromkeys((int(partitions[row]), patients[row]) for row in missing))
-        self._make_room(len(owners))
-        taken = self._slots.take(owners)
-        self._clear(taken)
+        taken = self._take(owners)
         self._bring_back(owners, taken)
         slot_of = dict(zip(owners, taken.tolist(), strict=True))
         slots[missing] = [slot_of[int(partitions[row]), patients[row]] for row in missing]
@@ -84,6 +88,7 @@ class StateStore:
         """Set rows [G, D] and stays, `STAY` [G], of `slots`, all distinct."""
         self._rows.index_copy_(0, self._index(slots), rows)
         self._stays[slots] = stays
+        self._changed[slots] = True
 
     def digests(self, slots: Slot) -> NDArray[np.uint64]:
         return self._digests[slots]
@@ -91,24 +96,114 @@ class StateStore:
     def remember(self, slots: Slot, digests: NDArray[np.uint64]) -> None:
         """Keep each row's digest; where a slot stands several times the last row counts."""
         self._digests[slots] = digests
+        self._changed[slots] = True
+
+    def stream_times(
+        self, partitions: NDArray[np.int32], observed_at: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """int64 [N], ms: of each row the latest `observed_at` in its partition so far, this row included;
+        rows of a partition stand in offset order. Carries the partitions' stream times on."""
+        times = np.empty(len(partitions), np.int64)
+        for partition in np.unique(partitions).tolist():
+            rows = np.flatnonzero(partitions == partition)
+            so_far = self._stream_times.get(partition, 0)
+            times[rows] = np.maximum(np.maximum.accumulate(observed_at[rows]), so_far)
+            self._stream_times[partition] = int(times[rows[-1]])
+        return times
+
+    def stream_time(self, partition: int) -> int:
+        """The latest `observed_at` in a partition, ms; 0 before the first."""
+        return self._stream_times.get(partition, 0)
 
     def release(self, slots: Slot) -> None:
-        """Discharge: clear these slots and free them."""
-        self._clear(slots)
-        self._slots.release(slots)
+        """Discharge: clear these slots and free them; the changelog gets tombstones for those it knows."""
+        if len(known := slots[self._logged[slots]]):
+            owners = self._slots.owners(np.unique(known))
+            patients, partitions = [patient for _, patient in owners], [partition for partition, _ in owners]
+            self._changes.append(Changes(patients, np.array(partitions, np.int32)))
+        self._free(slots)
+
+    def expire(self, after_ms: int) -> int:
+        """Release whom `stream.state.stays.expired` says to; how many. Evicted ones as far as they stand in
+        the order in which they fell silent: the others follow later."""
+        count = 0
+        for partition, now in self._stream_times.items():
+            slots = self._slots.of_partition(partition)
+            slots = slots[expired(self._stays[slots], now, after_ms)]
+            self.release(slots)
+            evicted, over = self._evicted.get(partition, {}), []
+            for patient, kept in evicted.items():
+                if now - kept.stay["seen_at"] <= after_ms:
+                    break
+                over.append(patient)
+            for patient in over:
+                del evicted[patient]
+            if over:
+                self._changes.append(Changes(over, np.full(len(over), partition, np.int32)))
+            count += len(slots) + len(over)
+        return count
 
     def drop(self, partition: int) -> None:
-        """Forget every patient of a partition, resident or evicted."""
-        self.release(self._slots.of_partition(partition))
+        """Forget every patient of a partition, resident or evicted, and the changes not yet taken."""
+        self._free(self._slots.of_partition(partition))
         self._evicted.pop(partition, None)
+        self._stream_times.pop(partition, None)
+        self._changes = [
+            left for change in self._changes if len((left := change.without(partition)).partitions)
+        ]
+
+    def take_changes(self) -> list[Changes]:
+        """What became of the patients since this was called last; of one patient the last change counts."""
+        changed = np.flatnonzero(self._changed)
+        if len(changed):
+            self._log(changed)
+        changes, self._changes = self._changes, []
+        return changes
+
+    def install(self, partition: int, patients: Patients, stream_time: int) -> None:
+        """Take over a partition's state from its changelog; nothing of it is here yet. Those who fell silent
+        last become resident, as far as there is room."""
+        self._stream_times[partition] = stream_time
+        order = np.argsort(patients.stays["seen_at"], kind="stable")
+        beyond = max(len(order) - (self._maximum - self.resident), 0)
+        away, here = patients.take(order[:beyond]), patients.take(order[beyond:])
+        if len(away):
+            rows = zip(away.ids, away.rows, away.stays, away.digests, strict=True)
+            self._evicted[partition] = {
+                patient: Evicted(row.copy(), stay.copy(), digest) for patient, row, stay, digest in rows
+            }
+        if len(here):
+            slots = self._take([(partition, patient) for patient in here.ids])
+            self._restore(slots, here.rows, here.stays, here.digests)
 
     def _index(self, slots: Slot) -> Tensor:
         return torch.from_numpy(slots).to(self._fresh.device)
 
+    def _take(self, owners: list[tuple[int, bytes]]) -> Slot:
+        self._make_room(len(owners))
+        taken = self._slots.take(owners)
+        self._clear(taken)
+        return taken
+
+    def _free(self, slots: Slot) -> None:
+        self._clear(slots)
+        self._slots.release(slots)
+
     def _clear(self, slots: Slot) -> None:
         self._rows.index_copy_(0, self._index(slots), self._fresh.expand(len(slots), -1))
-        self._stays[slots] = 0
-        self._digests[slots] = 0
+        for column in (self._stays, self._digests, self._changed, self._logged):
+            column[slots] = 0
+
+    def _log(self, slots: Slot) -> None:
+        """Keep the state of these for the changelog."""
+        owners = self._slots.owners(slots)
+        rows = self.rows(slots).cpu().numpy()
+        patients = Patients(
+            [patient for _, patient in owners], rows, self._stays[slots], self._digests[slots]
+        )
+        self._changes.append(Changes(patients, np.array([partition for partition, _ in owners], np.int32)))
+        self._changed[slots] = False
+        self._logged[slots] = True
 
     def _make_room(self, wanted: int) -> None:
         while self._slots.free < wanted and self._slots.capacity < self._maximum:
@@ -124,13 +219,17 @@ class StateStore:
         self._rows = rows
         self._stays = np.concatenate([self._stays, np.zeros(more, STAY)])
         self._digests = np.concatenate([self._digests, np.zeros(more, np.uint64)])
+        self._changed = np.concatenate([self._changed, np.zeros(more, np.bool_)])
+        self._logged = np.concatenate([self._logged, np.zeros(more, np.bool_)])
 
     def _evict(self, count: int) -> None:
         slots = self._slots.idlest(count)
+        if len(changed := slots[self._changed[slots]]):
+            self._log(changed)
         kept = zip(self.rows(slots).cpu().numpy(), self._stays[slots], self._digests[slots], strict=True)
         for (partition, patient), (row, stay, digest) in zip(self._slots.owners(slots), kept, strict=True):
             self._evicted.setdefault(partition, {})[patient] = Evicted(row.copy(), stay.copy(), digest)
-        self.release(slots)
+        self._free(slots)
 
     def _bring_back(self, owners: list[tuple[int, bytes]], taken: Slot) -> None:
         if not self._evicted:
@@ -140,6 +239,13 @@ class StateStore:
         if not back:
             return
         slots = np.array([slot for slot, _ in back])
-        rows = torch.from_numpy(np.stack([kept.row for _, kept in back]))
-        self.write(slots, rows.to(self._fresh.device), np.array([kept.stay for _, kept in back], STAY))
-        self._digests[slots] = [kept.digest for _, kept in back]
+        rows = np.stack([kept.row for _, kept in back])
+        stays = np.array([kept.stay for _, kept in back], STAY)
+        self._restore(slots, rows, stays, np.array([kept.digest for _, kept in back], np.uint64))
+
+    def _restore(
+        self, slots: Slot, rows: NDArray[np.float32], stays: NDArray[np.void], digests: NDArray[np.uint64]
+    ) -> None:
+        """Set slots to what the changelog has of them."""
+        self._rows.index_copy_(0, self._index(slots), torch.from_numpy(rows).to(self._fresh.device))
+        self._stays[slots], self._digests[slots], self._logged[slots] = stays, digests, True

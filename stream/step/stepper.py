@@ -19,7 +19,7 @@ from torch import Tensor
 
 from stream.records import Code, Events, Kind, Packing, Refused, Scores
 from stream.state.slots import Slot
-from stream.state.stays import Timeline, advance
+from stream.state.stays import Moments, Timeline, advance
 from stream.state.store import StateStore
 
 PATIENCE = 8
@@ -37,8 +37,8 @@ class Cell(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """Waves of `sizes`, from position `start` of the packing; only the first may hold admissions, only the
-    last discharges."""
+    """Waves of `sizes`, from position `start` of the packing; only the first may hold events that begin
+    a stay, only the last discharges."""
 
     start: int
     sizes: list[int]
@@ -71,21 +71,28 @@ class Stepper:
     """Applies a micro-batch to the state store.
 
     model and store are on one device. fresh: the row of a patient of whom nothing is known.
-    pack: slots, int64 [N], to the waves.
+    pack: slots, int64 [N], to the waves. expire_after_ms: event time after which a silent patient's stay
+    has ended.
     """
 
     def __init__(
-        self, model: Cell, store: StateStore, fresh: Tensor, pack: Callable[[Slot], Packing]
+        self,
+        model: Cell,
+        store: StateStore,
+        fresh: Tensor,
+        pack: Callable[[Slot], Packing],
+        expire_after_ms: int,
     ) -> None:
         self._model = model
         self._store = store
         self._fresh = fresh
         self._pack = pack
+        self._expire_after_ms = expire_after_ms
 
     @torch.inference_mode()
-    def step(self, events: Events, slots: Slot) -> tuple[Scores, Refused]:
+    def step(self, events: Events, slots: Slot, stream_times: NDArray[np.int64]) -> tuple[Scores, Refused]:
         """Scores of the observations and admissions among `events`, in their order; blocks until the
-        device is done. slots: int64 [N], of each event's patient.
+        device is done. slots: int64 [N], of each event's patient. stream_times: int64 [N], ms.
 
         An event that would bring NaN or infinity into its slot is refused as `quarantined`, and the rest is
         stepped as if it had never come; of a patient with more than `PATIENCE` such events in one batch, all
@@ -96,7 +103,8 @@ class Stepper:
             kept = events.keep(sound)
             packing = self._pack(slots[sound])
             stays = self._store.stays(packing.groups)
-            timeline = advance(stays, packing, kept.kinds[packing.order], kept.observed_at[packing.order])
+            moments = _moments(kept, stream_times[sound], packing)
+            timeline = advance(stays, packing, moments, self._expire_after_ms)
             outcome = self._scan(kept, packing, timeline)
             unsound = packing.order[~outcome.finite & (kept.kinds[packing.order] != Kind.DISCHARGE)]
             if not len(unsound):
@@ -115,9 +123,10 @@ class Stepper:
         statics = self._put(_statics(events)[packing.order]) if len(events.statics) else values[:0]
         rows = self._store.rows(packing.groups)
         states, risks = [], []
-        for stretch in _stretches(packing, kinds):
+        begins = (kinds == Kind.ADMISSION) | timeline.again
+        for stretch in _stretches(packing, begins, kinds == Kind.DISCHARGE):
             part = slice(stretch.start, stretch.stop)
-            state = self._admit(rows[: stretch.sizes[0]], stretch.first, kinds, timeline, statics)
+            state = self._begin(rows[: stretch.sizes[0]], stretch.first, kinds, timeline, statics)
             after, risk = self._model.scan(state, values[part], elapsed[part], hours[part], stretch.sizes)
             states.append(after)
             risks.append(risk)
@@ -127,17 +136,18 @@ class Stepper:
         finite = torch.isfinite(state.sum(dim=1).add_(risk))
         return _Outcome(rows, *(part.cpu().numpy() for part in (risk, finite, vitals, ages)))
 
-    def _admit(
+    def _begin(
         self, rows: Tensor, first: slice, kinds: NDArray[np.int8], timeline: Timeline, statics: Tensor
     ) -> Tensor:
-        """The rows with the admissions of a stretch's first wave applied. Where one begins a new stay,
-        nothing of the last one is kept."""
-        admissions = np.flatnonzero(kinds[first] == Kind.ADMISSION)
-        if not len(admissions):
-            return rows
-        index, again = self._put(admissions), self._put(timeline.again[first][admissions])
-        before = torch.where(again[:, None], self._fresh, rows.index_select(0, index))
-        return rows.index_copy(0, index, self._model.admit(before, statics[first].index_select(0, index)))
+        """The rows with the stays begun that a stretch's first wave begins: where there was one before,
+        nothing of it is kept; where it is an admission, its statics are applied."""
+        if len(again := np.flatnonzero(timeline.again[first])):
+            rows = rows.index_copy(0, self._put(again), self._fresh.expand(len(again), -1))
+        if len(admissions := np.flatnonzero(kinds[first] == Kind.ADMISSION)):
+            index = self._put(admissions)
+            admitted = self._model.admit(rows.index_select(0, index), statics[first].index_select(0, index))
+            rows = rows.index_copy(0, index, admitted)
+        return rows
 
     def _latest(self, rows: Tensor, after: Tensor, stretch: _Stretch, kinds: NDArray[np.int8]) -> Tensor:
         """The patients' rows [G, D] after a stretch: that of the last event, fresh where it is a
@@ -165,22 +175,27 @@ def _dropped(slots: Slot, unsound: NDArray[np.int64], found: int) -> NDArray[np.
     return unsound[np.unique(slots[unsound], return_index=True)[1]]
 
 
-def _stretches(packing: Packing, kinds: NDArray[np.int8]) -> Iterator[_Stretch]:
-    """The waves in order, cut before one that admits and after one that discharges."""
+def _stretches(packing: Packing, begins: NDArray[np.bool_], ends: NDArray[np.bool_]) -> Iterator[_Stretch]:
+    """The waves in order, cut before one in which a stay begins anew and after one in which one ends."""
     begin = start = 0
     sizes: list[int] = []
     for size in packing.sizes.tolist() or [0]:
-        kind = kinds[start : start + size]
-        if sizes and (kind == Kind.ADMISSION).any():
+        wave = slice(start, start + size)
+        if sizes and begins[wave].any():
             yield _Stretch(begin, sizes)
             begin, sizes = start, []
         sizes.append(size)
         start += size
-        if (kind == Kind.DISCHARGE).any():
+        if ends[wave].any():
             yield _Stretch(begin, sizes)
             begin, sizes = start, []
     if sizes:
         yield _Stretch(begin, sizes)
+
+
+def _moments(events: Events, stream_times: NDArray[np.int64], packing: Packing) -> Moments:
+    order = packing.order
+    return Moments(events.kinds[order], events.observed_at[order], events.offsets[order], stream_times[order])
 
 
 def _joined(parts: list[Tensor]) -> Tensor:

@@ -65,6 +65,7 @@ def test_each_difference_is_a_sentence(admin: Admin, wanted: list[TopicSpec]) ->
         f"{observations.name} has 2 partitions, not 3",
         f"{observations.name}: retention.ms is 1000, less than 604800000",
         f"{changelog.name}: cleanup.policy is delete, not compact",
+        f"{changelog.name}: segment.bytes is 1073741824, more than 67108864",
     ]
 
 

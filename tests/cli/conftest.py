@@ -5,11 +5,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from stream import cli
+from tests.cli.states import States
+from tests.flow.conftest import make_flow  # noqa: F401
 
 
 class Ended(NamedTuple):
@@ -51,3 +53,11 @@ def vitalstream(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
         return Ended(ended.value.code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def states(vitalstream: Vitalstream, make_flow: Any) -> Callable[..., States]:  # noqa: F811
+    def make(*arguments: Any, **flags: Any) -> States:
+        return States(vitalstream, make_flow(*arguments, transaction_timeout=1, **flags))
+
+    return make

@@ -16,12 +16,15 @@ from stream.consume.librdkafka import LibrdkafkaSource
 from stream.consume.source import Source
 from stream.embedded import EmbeddedBroker
 from stream.publish.kafka_python import KafkaPythonSink
+from stream.publish.kafka_python_transactions import KafkaPythonTransactionalSink
 from stream.publish.librdkafka import LibrdkafkaSink
-from stream.publish.sink import Sink
+from stream.publish.librdkafka_transactions import LibrdkafkaTransactionalSink
+from stream.publish.sink import Sink, TransactionalSink
 
 LIBRDKAFKA = (LibrdkafkaSource, LibrdkafkaSink)
 KAFKA_PYTHON = (KafkaPythonSource, KafkaPythonSink)
 CLIENTS = {"librdkafka": LIBRDKAFKA, "kafka-python": KAFKA_PYTHON}
+TRANSACTIONAL = {"librdkafka": LibrdkafkaTransactionalSink, "kafka-python": KafkaPythonTransactionalSink}
 numbers = count()
 
 
@@ -47,6 +50,11 @@ class Clients:
     def sink(self, overrides: dict[str, str] | None = None, **settings: Any) -> Sink:
         kind = CLIENTS[self.name][1]
         return self.rooms.enter_context(closing(kind(self.connection(**overrides or {}), **settings)))
+
+    def transactions(self, transactional_id: str, timeout: float = 10.0) -> TransactionalSink:
+        kind = TRANSACTIONAL[self.name]
+        made = kind(self.connection(), transactional_id=transactional_id, timeout=timeout)
+        return self.rooms.enter_context(closing(made))
 
     def by_client(self, *, librdkafka: dict[str, str], kafka_python: dict[str, str]) -> dict[str, str]:
         return librdkafka if self.name == "librdkafka" else kafka_python

@@ -1,13 +1,28 @@
-"""What a source sees of transactions: only what is committed."""
+"""Transactions: what a source sees of them, and what a transactional sink promises."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
+import pytest
 from confluent_kafka import Producer
 
+from stream.consume.source import Source
+from stream.errors import EpochError
+from stream.records import Records
 from tests.clients.conftest import Clients
-from tests.clients.polling import EARLIEST, read, values_of
+from tests.clients.polling import (
+    EARLIEST,
+    PARTITIONS,
+    PATIENCE_S,
+    Remembering,
+    outgoing,
+    poll_until,
+    read,
+    values_of,
+)
 
 
 def test_a_source_reads_only_what_was_committed(
@@ -32,3 +47,154 @@ def test_a_source_reads_only_what_was_committed(
     assert source.end_offsets([0]) == {0: 4}, "the last stable offset: two records and two markers"
     producer.commit_transaction(30)
     assert values_of(read(source, 1)) == [b"open"]
+
+
+@pytest.fixture
+def topics(on_kafka: Clients) -> tuple[str, str]:
+    """An input of four partitions and an output."""
+    return on_kafka.new_topic(), on_kafka.new_topic()
+
+
+def member(on_kafka: Clients, topic: str, group: str) -> Source:
+    """A member of a group that owns all partitions of `topic`."""
+    source, told = on_kafka.source(group), Remembering()
+    source.subscribe(topic, told)
+    poll_until(source, lambda: len(told.owned) == PARTITIONS)
+    return source
+
+
+def seen(on_kafka: Clients, topic: str) -> list[bytes | None]:
+    """What a read_committed consumer has of partition 0, up to its end."""
+    source = on_kafka.source(to_end=True)
+    source.assign(topic, {0: EARLIEST})
+    polled: list[Records] = []
+    poll_until(source, lambda: 0 in source.ended(), polled)
+    return values_of(polled)
+
+
+def test_records_and_offsets_become_visible_together(on_kafka: Clients, topics: tuple[str, str]) -> None:
+    inputs, outputs = topics
+    source, sink = member(on_kafka, inputs, inputs), on_kafka.transactions(inputs)
+    sink.reset()
+    told: list[str] = []
+    sink.send(outgoing(outputs, [b"1", b"2"]), lambda: told.append("acknowledged"))
+    sink.flush(PATIENCE_S)
+    sink.service()
+    assert seen(on_kafka, outputs) == []
+    assert told == [] and source.committed([0, 1]) == {}
+    sink.commit(inputs, {0: 7, 1: 0}, source.group_metadata(), lambda: told.append("offsets"))
+    assert told == ["offsets", "acknowledged"]
+    assert source.committed([0, 1]) == {0: 7, 1: 0}
+    assert seen(on_kafka, outputs) == [b"1", b"2"]
+    sink.send(outgoing(outputs, [b"3"]))
+    sink.commit(inputs, {0: 8}, source.group_metadata(), lambda: None)
+    assert seen(on_kafka, outputs) == [b"1", b"2", b"3"]
+
+
+def test_a_reset_aborts_what_was_not_committed(on_kafka: Clients, topics: tuple[str, str]) -> None:
+    inputs, outputs = topics
+    source, sink = member(on_kafka, inputs, inputs), on_kafka.transactions(inputs)
+    sink.reset()
+    sink.send(outgoing(outputs, [b"lost"]))
+    sink.flush(PATIENCE_S)
+    sink.reset()
+    sink.send(outgoing(outputs, [b"kept"]))
+    sink.commit(inputs, {0: 1}, source.group_metadata(), lambda: None)
+    assert seen(on_kafka, outputs) == [b"kept"]
+
+
+def test_a_second_producer_of_one_id_fences_the_first(on_kafka: Clients, topics: tuple[str, str]) -> None:
+    inputs, outputs = topics
+    source, first = member(on_kafka, inputs, inputs), on_kafka.transactions(inputs)
+    first.reset()
+    first.send(outgoing(outputs, [b"of the zombie"]))
+    first.flush(PATIENCE_S)
+    second = on_kafka.transactions(inputs)
+    second.reset()
+    with pytest.raises(EpochError):
+        first.commit(inputs, {0: 1}, source.group_metadata(), lambda: None)
+    second.send(outgoing(outputs, [b"of the heir"]))
+    second.commit(inputs, {0: 1}, source.group_metadata(), lambda: None)
+    assert seen(on_kafka, outputs) == [b"of the heir"]
+    with pytest.raises(EpochError):
+        first.send(outgoing(outputs, [b"again"]))
+        first.commit(inputs, {0: 2}, source.group_metadata(), lambda: None)
+
+
+def test_who_has_left_the_group_cannot_commit(on_kafka: Clients, topics: tuple[str, str]) -> None:
+    inputs, outputs = topics
+    source, sink = member(on_kafka, inputs, inputs), on_kafka.transactions(inputs)
+    zombie = source.group_metadata()
+    source.close()
+    heir = member(on_kafka, inputs, inputs)
+    sink.reset()
+    sink.send(outgoing(outputs, [b"late"]))
+    with pytest.raises(EpochError):
+        sink.commit(inputs, {0: 9}, zombie, lambda: None)
+    assert heir.committed([0]) == {}
+    sink.reset()
+    assert seen(on_kafka, outputs) == []
+
+
+def test_a_long_queue_blocks_and_loses_nothing(on_kafka: Clients, topics: tuple[str, str]) -> None:
+    inputs, outputs = topics
+    source, sink = member(on_kafka, inputs, inputs), on_kafka.transactions(inputs, 60.0)
+    sink.reset()
+    values: list[bytes | None] = [b"%d" % number for number in range(30_000)]
+    for _ in range(4):
+        sink.send(outgoing(outputs, values))
+    sink.commit(inputs, {0: 1}, source.group_metadata(), lambda: None)
+    assert seen(on_kafka, outputs) == values * 4
+
+
+def test_held_partitions_are_read_from_where_they_are_started(on_kafka: Clients) -> None:
+    topic = on_kafka.new_topic()
+    with closing(on_kafka.sink()) as sink:
+        for partition in (0, 1):
+            sink.send(outgoing(topic, [b"%d" % number for number in range(5)], partition))
+        sink.flush(PATIENCE_S)
+    source, told = on_kafka.source(topic), Remembering()
+    source.subscribe(topic, told, held=True)
+    poll_until(source, lambda: len(told.owned) == PARTITIONS)
+    assert values_of([source.poll(10, 0.1) for _ in range(5)]) == []
+    source.start({0: 3})
+    assert values_of(read(source, 2)) == [b"3", b"4"]
+    source.start({1: 0})
+    assert len(values_of(read(source, 5))) == 5
+    source.hold([0])
+    source.start({0: 4})
+    assert values_of(read(source, 1)) == [b"4"]
+    source.hold([1])
+    source.close()
+    assert told.owned == set()
+
+
+def test_held_partitions_can_be_given_to_another(on_kafka: Clients) -> None:
+    topic = on_kafka.new_topic()
+    with closing(on_kafka.sink()) as sink:
+        for partition in range(PARTITIONS):
+            sink.send(outgoing(topic, [b"x"], partition))
+        sink.flush(PATIENCE_S)
+    one, first = on_kafka.source(topic), Remembering()
+    one.subscribe(topic, first, held=True)
+    poll_until(one, lambda: len(first.owned) == PARTITIONS)
+    other, second = on_kafka.source(topic), Remembering()
+    other.subscribe(topic, second, held=True)
+    poll_both(one, other, lambda: len(first.owned) == len(second.owned) == PARTITIONS // 2)
+    one.start(dict.fromkeys(first.owned, 0))
+    other.start(dict.fromkeys(second.owned, 0))
+    assert len(values_of(read(one, 2) + read(other, 2))) == PARTITIONS
+
+
+def poll_both(one: Source, other: Source, done: Callable[[], bool]) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        poll = pool.submit(poll_until, other, done)
+        poll_until(one, done)
+        poll.result()
+
+
+def test_partition_counts(on_kafka: Clients) -> None:
+    topic = on_kafka.new_topic()
+    source = on_kafka.source(topic)
+    assert source.partition_count(topic) == PARTITIONS
+    assert source.partition_count(topic + "-missing") == 0

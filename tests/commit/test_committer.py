@@ -1,177 +1,153 @@
-"""The committer against a model of what it may do: a log of epochs, of which a prefix is acknowledged."""
+"""The committer: when an epoch ends, and in which order what is in it becomes durable."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import numpy as np
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+import torch
 
-from stream.commit.committer import Committer, Epoch
+from stream.commit.committer import AtLeastOnce, Committer, ExactlyOnce, Guarantee
 from stream.errors import CommitError
+from stream.records import Outgoing
+from stream.state.changelog import PARTITION_KEY, Changelog, Mark
+from stream.state.store import StateStore
 
-INTERVAL, MAX_EVENTS, PARTITIONS = 0.1, 100, 3
+INTERVAL, MAX_EVENTS = 0.1, 100
+CHANGELOG = Changelog("states", "ab" * 32, 3)
 
 
-@dataclass
-class Group:
-    """Takes commits as a broker does; refuses while `broken`."""
+class Log:
+    """Takes everything in the order in which it is told; refuses to commit while `broken`."""
 
-    committed: dict[int, int] = field(default_factory=dict)
-    asked: int = 0
-    broken: bool = False
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.broken = False
 
-    def commit(self, offsets: Mapping[int, int]) -> None:
-        self.asked += 1
+    def send(self, outgoing: Outgoing) -> None:
+        self.told.append(("send", outgoing.topic, list(outgoing.keys)))
+        self.last = outgoing
+
+    def flush(self, timeout: float) -> None:
+        self.told.append("flush")
+
+    def commit_offsets(self, offsets: Mapping[int, int]) -> None:
+        self.told.append(("offsets", dict(offsets)))
         if self.broken:
             raise CommitError("the coordinator is away")
-        self.committed |= offsets
+
+    def commit(
+        self, topic: str, offsets: Mapping[int, int], group: Any, offsets_sent: Callable[[], None]
+    ) -> None:
+        self.told.append(("transaction", topic, dict(offsets), group))
+        offsets_sent()
+        if self.broken:
+            raise CommitError("the coordinator is away")
 
 
-@dataclass
-class Opened:
-    epoch: Epoch
-    offsets: dict[int, int]
-    waiting: int
+class Epochs:
+    def __init__(self, guarantee: Callable[[Log], Guarantee]) -> None:
+        self.log, self.now = Log(), 0.0
+        self.store = StateStore(torch.zeros(3), 4, 8)
+        self.committer = Committer(
+            guarantee(self.log), self.store, CHANGELOG, INTERVAL, MAX_EVENTS, lambda: self.now
+        )
+
+    def score(self, patient: bytes, partition: int = 0) -> None:
+        partitions = np.array([partition], np.int32)
+        slots = self.store.admit([patient], partitions)
+        self.store.stream_times(partitions, np.array([1000 + len(self.log.told)]))
+        self.store.write(slots, torch.ones(1, 3), self.store.stays(slots))
 
 
-class Commits(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-        self.group = Group()
-        self.committer = Committer(self.group.commit, INTERVAL, MAX_EVENTS, lambda: self.now)
-        self.position = dict.fromkeys(range(PARTITIONS), 0)
-        self.opened: list[Opened] = []
-        self.owned_since = dict.fromkeys(range(PARTITIONS), 0)
-
-    @rule(
-        counts=st.dictionaries(st.integers(0, PARTITIONS - 1), st.integers(1, 30), min_size=1),
-        sends=st.integers(0, 3),
-    )
-    def open(self, counts: dict[int, int], sends: int) -> None:
-        for partition, count in counts.items():
-            self.position[partition] += count
-        offsets = {partition: self.position[partition] for partition in counts}
-        epoch = self.committer.open(dict(offsets), sum(counts.values()), sends)
-        self.opened.append(Opened(epoch, offsets, sends))
-
-    @precondition(lambda self: any(one.waiting for one in self.opened))
-    @rule(data=st.data())
-    def acknowledge(self, data: st.DataObject) -> None:
-        one = data.draw(st.sampled_from([one for one in self.opened if one.waiting]))
-        one.epoch.acknowledged()
-        one.waiting -= 1
-
-    @rule(seconds=st.floats(0, 2 * INTERVAL))
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-        self.committer.commit_if_due()
-
-    @rule(broken=st.booleans())
-    def breaks_or_mends(self, broken: bool) -> None:
-        self.group.broken = broken
-
-    @rule()
-    def commit(self) -> None:
-        self.committer.commit()
-        if not self.group.broken:
-            for partition, offset in self.may_commit().items():
-                assert self.group.committed[partition] == offset
-
-    @rule(partition=st.integers(0, PARTITIONS - 1))
-    def lose(self, partition: int) -> None:
-        """The partition goes to another member, who then commits for it, and comes back later."""
-        self.committer.forget([partition])
-        self.owned_since[partition] = len(self.opened)
-        self.group.committed.pop(partition, None)
-
-    def may_commit(self) -> dict[int, int]:
-        """The offsets of the acknowledged prefix, since the partitions are owned."""
-        offsets: dict[int, int] = {}
-        for number, one in enumerate(self.opened):
-            if one.waiting:
-                break
-            offsets |= {p: at for p, at in one.offsets.items() if number >= self.owned_since[p]}
-        return offsets
-
-    @invariant()
-    def nothing_is_committed_before_it_is_acknowledged(self) -> None:
-        allowed = self.may_commit()
-        for partition, offset in self.group.committed.items():
-            assert offset <= allowed.get(partition, -1)
-
-    def teardown(self) -> None:
-        """Once all is acknowledged and the broker is well, all is committed within two intervals."""
-        self.group.broken = False
-        for one in self.opened:
-            for _ in range(one.waiting):
-                one.epoch.acknowledged()
-            one.waiting = 0
-        self.now += 2 * INTERVAL  # more than enough, whatever the rounding
-        self.committer.commit_if_due()
-        assert self.group.committed == self.may_commit()
+def exactly_once(log: Log) -> Guarantee:
+    return ExactlyOnce(log, "in", lambda: "member")
 
 
-Commits.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
-TestCommits = Commits.TestCase
+def at_least_once(log: Log) -> Guarantee:
+    return AtLeastOnce(log, log.commit_offsets)
 
 
-@pytest.fixture
-def group() -> Group:
-    return Group()
+def test_exactly_once_the_changelog_goes_before_the_one_commit() -> None:
+    epochs = Epochs(exactly_once)
+    epochs.score(b"a")
+    epochs.score(b"b", 1)
+    epochs.score(b"a")
+    epochs.committer.add({0: 7, 1: 3}, 3)
+    epochs.committer.commit()
+    assert epochs.log.told == [
+        ("send", "states", [b"a", b"b", PARTITION_KEY, PARTITION_KEY]),
+        ("transaction", "in", {0: 7, 1: 3}, "member"),
+    ]
+    sent = dict(zip(epochs.log.last.keys, epochs.log.last.values, strict=True))
+    assert CHANGELOG.mark({PARTITION_KEY: sent[PARTITION_KEY]}) == Mark(3, 1000)
 
 
-def test_a_commit_waits_for_the_interval(group: Group) -> None:
-    now = [0.0]
-    committer = Committer(group.commit, INTERVAL, MAX_EVENTS, lambda: now[0])
-    committer.open({0: 5}, 5, sends=0)
-    now[0] = INTERVAL / 2
-    committer.commit_if_due()
-    assert group.asked == 0
-    now[0] = INTERVAL
-    committer.commit_if_due()
-    assert group.committed == {0: 5}
+def test_at_least_once_each_is_acknowledged_before_the_next() -> None:
+    epochs = Epochs(at_least_once)
+    epochs.score(b"a")
+    epochs.committer.add({0: 7}, 1)
+    epochs.committer.commit()
+    assert epochs.log.told == [
+        "flush",
+        ("send", "states", [b"a", PARTITION_KEY]),
+        "flush",
+        ("offsets", {0: 7}),
+    ]
 
 
-def test_many_events_do_not_wait(group: Group) -> None:
-    committer = Committer(group.commit, INTERVAL, MAX_EVENTS, lambda: 0.0)
-    committer.open({0: 60}, 60, sends=0)
-    committer.commit_if_due()
-    assert group.asked == 0
-    committer.open({0: 100}, 40, sends=0)
-    committer.commit_if_due()
-    assert group.committed == {0: 100}
+def test_a_patient_who_did_not_change_is_not_written_again() -> None:
+    epochs = Epochs(exactly_once)
+    epochs.score(b"a")
+    epochs.committer.add({0: 1}, 1)
+    epochs.committer.commit()
+    epochs.score(b"b")
+    epochs.committer.add({0: 2}, 1)
+    epochs.committer.commit()
+    assert epochs.log.told[2] == ("send", "states", [b"b", PARTITION_KEY])
 
 
-def test_nothing_new_asks_nothing(group: Group) -> None:
-    committer = Committer(group.commit, INTERVAL, MAX_EVENTS, lambda: 0.0)
-    committer.open({0: 5}, 5, sends=0)
-    committer.commit()
-    committer.commit()
-    assert group.asked == 1
+def test_an_epoch_waits_for_the_interval_or_for_enough_events() -> None:
+    epochs = Epochs(exactly_once)
+    epochs.committer.add({0: 5}, 5)
+    epochs.now = INTERVAL / 2
+    assert not epochs.committer.commit_if_due()
+    assert epochs.log.told == []
+    epochs.now = INTERVAL
+    assert epochs.committer.commit_if_due()
+    epochs.committer.add({0: 60}, 55)
+    assert not epochs.committer.commit_if_due()
+    epochs.committer.add({0: 105}, 45)
+    assert epochs.committer.commit_if_due()
+    assert [told[2] for told in epochs.log.told if told[0] == "transaction"] == [{0: 5}, {0: 105}]
 
 
-def test_a_refused_commit_is_counted_told_and_tried_again(
-    group: Group, caplog: pytest.LogCaptureFixture
-) -> None:
-    now, failures = [0.0], []
-    committer = Committer(
-        group.commit, INTERVAL, MAX_EVENTS, lambda: now[0], on_failure=lambda: failures.append(True)
-    )
-    committer.open({0: 5}, 5, sends=0)
-    group.broken = True
-    with caplog.at_level(logging.WARNING):
-        committer.commit()
-    assert failures == [True]
-    assert "the coordinator is away" in caplog.text
-    group.broken = False
-    committer.commit_if_due()
-    assert group.asked == 1
-    now[0] = INTERVAL
-    committer.commit_if_due()
-    assert group.committed == {0: 5}
+def test_nothing_new_asks_nothing() -> None:
+    epochs = Epochs(at_least_once)
+    epochs.committer.commit()
+    epochs.now = 1.0
+    assert not epochs.committer.commit_if_due()
+    assert epochs.log.told == []
+
+
+def test_what_belongs_to_another_is_not_committed() -> None:
+    epochs = Epochs(exactly_once)
+    epochs.score(b"a", 0)
+    epochs.score(b"b", 1)
+    epochs.committer.add({0: 7, 1: 3}, 2)
+    epochs.store.drop(0)
+    epochs.committer.forget([0])
+    epochs.committer.commit()
+    assert epochs.log.told[0] == ("send", "states", [b"b", PARTITION_KEY])
+    assert epochs.log.told[1][2] == {1: 3}
+
+
+@pytest.mark.parametrize("guarantee", [exactly_once, at_least_once])
+def test_a_refused_commit_is_an_error(guarantee: Callable[[Log], Guarantee]) -> None:
+    epochs = Epochs(guarantee)
+    epochs.committer.add({0: 5}, 5)
+    epochs.log.broken = True
+    with pytest.raises(CommitError, match="away"):
+        epochs.committer.commit()

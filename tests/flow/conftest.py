@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,6 @@ def make_flow(kafka: str, make_topic: Callable[..., str]) -> MakeFlow:
 
     def make(client: str = "librdkafka", partitions: int = 4, **flags: object) -> Flow:
         (reader,) = set(CLIENTS) - {client}
-        return Flow(kafka, client, reader, lambda: make_topic(partitions), flags)
+        return Flow(kafka, client, reader, partial(make_topic, partitions), flags)
 
     return make

@@ -49,7 +49,7 @@ class Flow:
     servers: str
     client: str
     reader: str
-    new_topic: Callable[[], str]
+    new_topic: Callable[..., str]
     flags: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -64,6 +64,7 @@ class Flow:
             "metrics_port": 0,
             "device": "cpu",
         } | self.flags
+        self.changelog = self.new_topic(name=self.settings().changelog_topic)
 
     def settings(self, **flags: Any) -> Settings:
         return load(self.flags | flags, environment={})

@@ -14,12 +14,12 @@ numbers = count()
 
 
 def test_each_event_has_one_score_on_the_embedded_broker(embedded: EmbeddedBroker) -> None:
-    def new_topic() -> str:
-        topic = f"flow-{next(numbers)}"
+    def new_topic(name: str | None = None) -> str:
+        topic = name or f"flow-{next(numbers)}"
         embedded.create(topic)
         return topic
 
-    flags = {"client_overrides": OVERRIDES}
+    flags = {"client_overrides": OVERRIDES, "processing_guarantee": "at_least_once"}
     flow = Flow(embedded.bootstrap_servers, "librdkafka", "librdkafka", new_topic, flags)
     now = int(time.time() * 1000)
     sent = Ward(20, seed=3, start_ms=now - 600_000, interval=60).tick(now - 60_000)

@@ -91,6 +91,7 @@ def assert_same_in_all_batches(flow: Flow, stays: Stays) -> None:
     for max_batch in (1, 7, 4096):
         flow.scores = flow.new_topic()
         group = f"{flow.observations}-{max_batch}"
+        flow.new_topic(name=flow.settings(application_id=group).changelog_topic)
         flow.run(scores_topic=flow.scores, application_id=group, max_batch=max_batch)
         scores = flow.scored()
         assert len(set(places(scores))) == len(scores) == sent

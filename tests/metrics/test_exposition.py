@@ -64,14 +64,15 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture(scope="module")
 def running(broker: EmbeddedBroker) -> Iterator[Running]:
-    def new_topic() -> str:
-        topic = f"metrics-{next(numbers)}"
+    def new_topic(name: str | None = None) -> str:
+        topic = name or f"metrics-{next(numbers)}"
         broker.create(topic)
         return topic
 
     port = free_ports(1)
     flags = {
         "client_overrides": {"fetch.wait.max.ms": "5", "log_level": "3"},
+        "processing_guarantee": "at_least_once",
         "metrics_port": port,
         "metrics_host": "127.0.0.1",
     }

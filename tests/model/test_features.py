@@ -99,6 +99,13 @@ def test_encoded_statics(features):
     assert encoded[1].tolist() == [0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0]
 
 
+def test_decoded_statics_are_what_was_encoded(features):
+    nan = float("nan")
+    statics = torch.tensor([[71.0, 1.0, 170.0, 80.5, 3.0], [nan] * 5, [nan, 0.0, 160.0, nan, 1.0]])
+    decoded = features.decode(features.encode(statics))
+    torch.testing.assert_close(decoded, statics, rtol=0, atol=1e-3, equal_nan=True)
+
+
 def test_fit_ignores_what_is_missing_and_survives_what_never_varies():
     values = np.full((4, len(NAMES)), np.nan, dtype=np.float32)
     values[:2, INDEX["HR"]] = (80, 100)

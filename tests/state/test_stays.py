@@ -5,17 +5,21 @@ from hypothesis import strategies as st
 
 from stream.batch.waves import pack
 from stream.records import Kind
-from stream.state.stays import STAY, advance
+from stream.state.stays import STAY, Moments, advance
 
 ROW = st.tuples(st.integers(0, 3), st.sampled_from([*[Kind.OBSERVATION] * 5, *Kind]), st.integers(0, 10**7))
+EXPIRE_MS = 4_000_000
+NEW = (0, 0, 0, 0, 0, 0)
 
 
-def naive(rows, stays):
+def naive(rows, stays, first_offset, stream_time):
     """Event by event, as the contract says it."""
     told = []
-    for slot, kind, at in rows:
-        start, latest, events, admitted = stays.get(slot, (0, 0, 0, 0))
-        again = kind == Kind.ADMISSION and admitted == 1
+    for offset, (slot, kind, at) in enumerate(rows, first_offset):
+        stream_time = max(stream_time, at)
+        start, latest, seen, _, events, admitted = stays.get(slot, NEW)
+        over = events > 0 and stream_time - seen > EXPIRE_MS
+        again = over or (kind == Kind.ADMISSION and admitted == 1)
         if again or not events:
             start, latest, events, admitted = at, at, 0, 0
         if kind == Kind.ADMISSION:
@@ -23,23 +27,29 @@ def naive(rows, stays):
         ahead, latest = at - latest, max(at, latest)
         elapsed, hours = max(ahead, 0) / 3_600_000, (latest - start) / 3_600_000
         told.append((elapsed, hours, ahead < 0, events + 1, again))
-        stays[slot] = (0, 0, 0, 0) if kind == Kind.DISCHARGE else (start, latest, events + 1, admitted)
-    return told
+        gone = kind == Kind.DISCHARGE
+        stays[slot] = NEW if gone else (start, latest, stream_time, offset + 1, events + 1, admitted)
+    return told, stream_time
 
 
 @given(st.lists(ROW, max_size=40), st.lists(ROW, max_size=40))
-def test_clock_count_and_admission_are_those_of_one_event_after_the_other(first, second) -> None:
-    kept, expected_stays = {}, {}
+def test_what_a_stay_knows_is_that_of_one_event_after_the_other(first, second) -> None:
+    kept, expected_stays, offset, stream_time = {}, {}, 0, 0
     for rows in (first, second):
         slots = np.array([slot for slot, _, _ in rows], np.int64)
         kinds = np.array([kind for _, kind, _ in rows], np.int8)
         times = np.array([at for _, _, at in rows], np.int64)
+        offsets = np.arange(offset, offset + len(rows))
+        stream_times = np.maximum(np.maximum.accumulate(times), stream_time) if rows else times
         packing = pack(slots)
-        stays = np.array([kept.get(slot, (0, 0, 0, 0)) for slot in packing.groups.tolist()], STAY)
-        timeline = advance(stays, packing, kinds[packing.order], times[packing.order])
+        order = packing.order
+        stays = np.array([kept.get(slot, NEW) for slot in packing.groups.tolist()], STAY)
+        moments = Moments(kinds[order], times[order], offsets[order], stream_times[order])
+        timeline = advance(stays, packing, moments, EXPIRE_MS)
         kept |= dict(zip(packing.groups.tolist(), stays.tolist(), strict=True))
-        expected = naive(rows, expected_stays)
-        for place, row in enumerate(packing.order.tolist()):
+        expected, stream_time = naive(rows, expected_stays, offset, stream_time)
+        offset += len(rows)
+        for place, row in enumerate(order.tolist()):
             elapsed, hours, late, count, again = expected[row]
             assert timeline.elapsed[place] == pytest.approx(elapsed, rel=1e-6)
             assert timeline.hours[place] == pytest.approx(hours, rel=1e-6)

@@ -30,10 +30,10 @@ class StoreMachine(RuleBasedStateMachine):
         for patient, row, stay, digest in zip(patients, rows, stays, self.store.digests(slots), strict=True):
             mark = self.expected.get((partition, patient))
             assert row.tolist() == (FRESH.tolist() if mark is None else [mark] * 3)
-            assert stay.tolist() == (mark or 0,) * 4
+            assert stay.tolist() == (mark or 0,) * 6
             assert digest == (mark or 0)
         marks = self.written + torch.arange(len(patients))
-        stays[:] = [(mark,) * 4 for mark in marks.tolist()]
+        stays[:] = [(mark,) * 6 for mark in marks.tolist()]
         self.store.write(slots, marks[:, None].repeat(1, 3), stays)
         self.store.remember(slots, marks.numpy().astype(np.uint64))
         self.expected |= {

@@ -1,0 +1,150 @@
+"""Reading a whole changelog as it is now: what every command that looks at the states begins with."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from model.risk_model import RiskModel
+from stream.assembly import load_model
+from stream.clients import make_source
+from stream.consume.source import Source
+from stream.errors import BrokerUnavailable, StateError, TopicError
+from stream.records import Records
+from stream.settings import Settings
+from stream.state.changelog import HEADER, MAGIC, VERSION, Changelog, Mark, Patients
+from stream.state.restore import EARLIEST, POLL_RECORDS, POLL_S, keep_latest
+
+STALLED_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition of the changelog. latest: the value of each key that has one. committed: the group's
+    offset in the input's partition of the same number, None where it has none."""
+
+    latest: Mapping[bytes, bytes]
+    committed: int | None
+
+
+def load_states(settings: Settings) -> tuple[RiskModel, Changelog]:
+    """The model on the CPU and the format of its states. Raises `ModelError`."""
+    model = load_model(settings.model_copy(update={"device": "cpu"}))
+    return model, changelog_of(settings, model)
+
+
+def changelog_of(settings: Settings, model: RiskModel) -> Changelog:
+    return Changelog(settings.changelog_topic, model.hash, model.state_size)
+
+
+def read_changelog(settings: Settings, changelog: Changelog, patience: float = 0.0) -> dict[int, Partition]:
+    """Every partition of the changelog, read to its end, outside of the group: it changes nothing.
+
+    While a worker commits, state and committed offset become visible one after the other: a partition in
+    which they differ is read on for `patience` seconds. Raises `BrokerError`, `TopicError` where there is no
+    such topic.
+    """
+    make = partial(make_source, settings, settings.application_id, auto_offset_reset="earliest", to_end=True)
+    read: dict[int, Partition] = {}
+    with closing(make()) as source, closing(make()) as group:
+        group.assign(settings.observations_topic, {})
+        latest: dict[int, dict[bytes, bytes]] = {one: {} for one in _partitions(source, changelog.topic)}
+        source.assign(changelog.topic, dict.fromkeys(latest, EARLIEST))
+        since = time.monotonic()
+        for records in to_ends(source):
+            keep_latest(records, latest)
+            ended = sorted(latest.keys() & source.ended())
+            committed = group.committed(ended) if ended else {}
+            waited = time.monotonic() - since
+            for one in ended:
+                found = Partition(latest[one], committed.get(one))
+                if waited >= patience or _settled(changelog, found):
+                    read[one] = found
+                    del latest[one]
+            if not latest:
+                break
+    return dict(sorted(read.items()))
+
+
+def to_ends(source: Source, max_records: int = POLL_RECORDS) -> Iterator[Records]:
+    """What an assigned source `to_end` gives, without end, empty batches too. Raises `BrokerUnavailable`
+    where for `STALLED_S` nothing comes and no end is reached."""
+    last, ended = time.monotonic(), 0
+    while True:
+        records = source.poll(max_records, POLL_S)
+        if len(records) or len(source.ended()) != ended:
+            last, ended = time.monotonic(), len(source.ended())
+        if time.monotonic() - last > STALLED_S:
+            raise BrokerUnavailable(f"no record came for {STALLED_S:.0f} s")
+        yield records
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What can be read of a partition. unsound: by kind how many records cannot; ids: whose they are."""
+
+    patients: Patients
+    mark: Mark | None
+    unsound: Counter[str] = field(default_factory=Counter)
+    ids: frozenset[bytes] = frozenset()
+
+
+def sound(changelog: Changelog, model_hash: str, latest: Mapping[bytes, bytes]) -> Sound:
+    """The records that can be read, and of the others the kinds: `foreign` (not written by vitalstream),
+    `version`, `model` (of another one), `checksum`."""
+    try:
+        return Sound(changelog.patients(latest), changelog.mark(latest))
+    except StateError:
+        unsound = {key: value for key, value in latest.items() if not _readable(changelog, key, value)}
+    kinds = Counter(_kind(model_hash, value) for value in unsound.values())
+    readable = {key: value for key, value in latest.items() if key not in unsound}
+    return Sound(changelog.patients(readable), changelog.mark(readable), kinds, frozenset(unsound))
+
+
+def all_sound(changelog: Changelog, read: Mapping[int, Partition]) -> dict[int, Sound]:
+    """Every partition, of which every record can be read. Raises `StateError`."""
+    return {
+        one: Sound(changelog.patients(each.latest), changelog.mark(each.latest)) for one, each in read.items()
+    }
+
+
+def _readable(changelog: Changelog, key: bytes, value: bytes) -> bool:
+    try:
+        changelog.patients({key: value})
+        changelog.mark({key: value})
+    except StateError:
+        return False
+    return True
+
+
+def _kind(model_hash: str, value: bytes) -> str:
+    dtype = np.dtype(HEADER)
+    if len(value) < dtype.itemsize:
+        return "foreign"
+    (found,) = np.frombuffer(value[: dtype.itemsize], dtype)
+    if found["magic"] != MAGIC:
+        return "foreign"
+    if found["version"] != VERSION:
+        return "version"
+    return "checksum" if f"{found['model']:016x}" == model_hash[:16] else "model"
+
+
+def _partitions(source: Source, topic: str) -> range:
+    count = source.partition_count(topic)
+    if not count:
+        raise TopicError(f"{topic} is missing: is the application_id right? No worker ran under this one")
+    return range(count)
+
+
+def _settled(changelog: Changelog, found: Partition) -> bool:
+    try:
+        mark = changelog.mark(found.latest)
+    except StateError:
+        return True
+    return (mark.next_offset if mark else None) == found.committed

@@ -1,0 +1,141 @@
+"""The states that a worker should have, made anew from the first record of its input, in the same rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.risk_model import RiskModel
+from stream.batch.waves import pack
+from stream.clients import make_source
+from stream.commands.changelog_reader import changelog_of, to_ends
+from stream.decode.decoder import Decoder
+from stream.publish.dead_letters import PREFIX
+from stream.records import Code, Events, Headers, Outgoing, Records
+from stream.settings import Settings
+from stream.state.changelog import Changes, Patients
+from stream.state.repeats import repeats
+from stream.state.restore import EARLIEST, keep_latest
+from stream.state.slots import Slot
+from stream.state.stays import expired
+from stream.state.store import StateStore
+from stream.step.stepper import Stepper
+
+
+class Replica:
+    """A worker's decoder, store and stepper without its outputs."""
+
+    def __init__(self, settings: Settings, model: RiskModel) -> None:
+        fresh = model.initial_state()
+        self._expire_after_ms = int(settings.expire_after * 1000)
+        self._decoder = Decoder(settings.max_event_bytes, settings.max_future)
+        self._store = StateStore(fresh, settings.initial_resident_patients, settings.max_resident_patients)
+        self._stepper = Stepper(model, self._store, fresh, pack, self._expire_after_ms)
+        self._changelog = changelog_of(settings, model)
+        self._installed: list[Changes] = []
+
+    def install(self, partition: int, patients: Patients, stream_time: int) -> None:
+        """What a partition has before its first event."""
+        self._store.install(partition, patients, stream_time)
+        self._installed.append(Changes(patients, np.full(len(patients), partition, np.int32)))
+
+    def apply(self, records: Records) -> None:
+        """What the pipeline does to the state with one micro-batch."""
+        events, slots, stream_times = self._admit(self._decoder.decode(records).events)
+        self._stepper.step(events, slots, stream_times)
+        self._store.expire(self._expire_after_ms)
+
+    def states(self, partitions: list[int]) -> dict[int, Patients]:
+        """What the changelog should hold of each partition. To be called once."""
+        outgoing = self._changelog.encode([*self._installed, *self._store.take_changes()], {})
+        latest: dict[int, dict[bytes, bytes]] = {one: {} for one in partitions}
+        keep_latest(_as_records(outgoing), latest)
+        return {one: self._changelog.patients(values) for one, values in latest.items()}
+
+    def stream_time(self, partition: int) -> int:
+        return self._store.stream_time(partition)
+
+    def _admit(self, events: Events) -> tuple[Events, Slot, NDArray[np.int64]]:
+        store = self._store
+        slots = store.admit(events.patients, events.partitions)
+        stream_times = store.stream_times(events.partitions, events.observed_at)
+        over = expired(store.stays(slots), stream_times, self._expire_after_ms)
+        last = np.where(over, np.uint64(0), store.digests(slots))
+        novel = ~repeats(slots, events.digests, last, events.kinds)
+        store.remember(slots, events.digests)
+        return events.keep(novel), slots[novel], stream_times[novel]
+
+
+def replay(settings: Settings, replica: Replica, ends: Mapping[int, int]) -> dict[int, int]:
+    """Take the input of each partition of `ends` from its first record up to, not including, that offset;
+    how many records it had. Raises `BrokerError`.
+
+    What a worker refused because it was ahead of its clock, a later clock would take: the dead letters tell
+    which those were, as far as they are retained.
+    """
+    counts = dict.fromkeys(ends, 0)
+    if not (open_ := {one for one, end in ends.items() if end}):
+        return counts
+    early = _refused_as_future(settings)
+    with closing(make_source(settings, to_end=True)) as source:
+        source.assign(settings.observations_topic, dict.fromkeys(open_, EARLIEST))
+        for records in to_ends(source, settings.max_batch):
+            before = _before(records, ends)
+            for one in np.unique(before.partitions).tolist():
+                counts[one] += int((before.partitions == one).sum())
+            replica.apply(_without(before, early) if early else before)
+            if done := open_ & (_reached(records, ends) | source.ended()):
+                source.pause(sorted(done))
+                open_ -= done
+            if not open_:
+                break
+    return counts
+
+
+def _before(records: Records, ends: Mapping[int, int]) -> Records:
+    limits = np.array([ends[one] for one in records.partitions.tolist()], np.int64)
+    return records.keep(records.offsets < limits)
+
+
+def _reached(records: Records, ends: Mapping[int, int]) -> set[int]:
+    rows = zip(records.partitions.tolist(), records.offsets.tolist(), strict=True)
+    return {one for one, offset in rows if offset + 1 >= ends[one]}
+
+
+def _without(records: Records, places: set[tuple[int, int]]) -> Records:
+    rows = zip(records.partitions.tolist(), records.offsets.tolist(), strict=True)
+    return records.keep(np.array([place not in places for place in rows], np.bool_))
+
+
+def _refused_as_future(settings: Settings) -> set[tuple[int, int]]:
+    """Partition and offset in the input of what was refused as `Code.FUTURE`."""
+    found: set[tuple[int, int]] = set()
+    with closing(make_source(settings, with_headers=True, to_end=True)) as source:
+        if not (count := source.partition_count(settings.dead_letters_topic)):
+            return found
+        source.assign(settings.dead_letters_topic, dict.fromkeys(range(count), EARLIEST))
+        for records in to_ends(source):
+            found |= {place for one in records.headers or [] if (place := _future_place(settings, one))}
+            if len(source.ended()) == count:
+                return found
+    return found
+
+
+def _future_place(settings: Settings, headers: Headers) -> tuple[int, int] | None:
+    said = dict(headers)
+    wanted = Code.FUTURE.encode(), settings.observations_topic.encode()
+    if (said.get(PREFIX + "code"), said.get(PREFIX + "topic")) != wanted:
+        return None
+    try:
+        return int(said[PREFIX + "partition"]), int(said[PREFIX + "offset"])
+    except (KeyError, ValueError):
+        return None
+
+
+def _as_records(outgoing: Outgoing) -> Records:
+    partitions = np.asarray(outgoing.partitions, np.int32)
+    nothing = np.zeros(len(outgoing), np.int64)
+    return Records(outgoing.topic, list(outgoing.values), list(outgoing.keys), partitions, nothing, nothing)

@@ -1,0 +1,163 @@
+"""The transactional sink over kafka-python: exactly once without librdkafka."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
+from kafka.errors import AuthorizationError, KafkaError, KafkaTimeoutError
+from kafka.producer.future import FutureRecordMetadata
+
+from stream._kafka_python import configuration, create, translated
+from stream.connection import Connection
+from stream.errors import BrokerUnavailable, CommitError, DeliveryError
+from stream.publish.kafka_python import MAX_UNACKNOWLEDGED, columns
+from stream.publish.sink import CLOSE_TIMEOUT_S, FULL_QUEUE_WAIT_S, MAX_RECORD_BYTES, RESET_TIMEOUT_S
+from stream.records import Outgoing
+
+
+class KafkaPythonTransactionalSink:
+    """A `TransactionalSink`; arguments as of `LibrdkafkaTransactionalSink`."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        transactional_id: str,
+        timeout: float,
+        linger_ms: int = 5,
+        compression: str = "lz4",
+    ) -> None:
+        self._settings = configuration(
+            connection,
+            {
+                "transactional_id": transactional_id,
+                "transaction_timeout_ms": int(timeout * 1000),
+                "linger_ms": linger_ms,
+                "compression_type": None if compression == "none" else compression,
+                "batch_size": 131_072,
+                "max_request_size": MAX_RECORD_BYTES,
+                "max_block_ms": int(RESET_TIMEOUT_S * 1000),
+                "metrics_enabled": False,
+            },
+        )
+        self._timeout = timeout
+        self._producer: KafkaProducer | None = None
+        self._open = False
+        self._acknowledged: list[Callable[[], None]] = []
+        self._sent: deque[tuple[str, FutureRecordMetadata]] = deque()  # topic and report
+
+    def send(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None = None) -> None:
+        producer, topic, rows = self._begun(), outgoing.topic, list(columns(outgoing))
+        try:
+            for value, key, headers, partition, timestamp in rows:
+                while len(self._sent) >= MAX_UNACKNOWLEDGED:
+                    self._sent[0][1].get(timeout=self._timeout)
+                    self._reap()
+                report = producer.send(topic, value, key, headers, partition, timestamp)
+                self._sent.append((topic, report))
+        except (KafkaError, ValueError) as error:
+            self._reap()
+            raise _lost(topic, error) from None
+        self._reap()
+        if on_acknowledged:
+            self._acknowledged.append(on_acknowledged)
+
+    def service(self) -> None:
+        self._reap()
+
+    def flush(self, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while self._sent:
+            if (left := deadline - time.monotonic()) <= 0:
+                raise DeliveryError(f"{len(self._sent)} records are not acknowledged after {timeout:g} s")
+            try:
+                self._sent[0][1].get(timeout=min(left, FULL_QUEUE_WAIT_S))
+            except KafkaTimeoutError:
+                continue
+            except KafkaError:
+                pass  # `_reap` tells
+            self._reap()
+
+    def commit(
+        self, topic: str, offsets: Mapping[int, int], group: Any, offsets_sent: Callable[[], None]
+    ) -> None:
+        producer, deadline = self._begun(), time.monotonic() + self._timeout
+        where = {TopicPartition(topic, one): OffsetAndMetadata(at) for one, at in offsets.items()}
+        manager = producer._transaction_manager  # the producer's own methods wait without bound
+        self._finish(deadline, lambda: manager.send_offsets_to_transaction(where, group))
+        offsets_sent()
+        self._finish(deadline, manager.begin_commit)
+        self._open = False
+        self._sent.clear()
+        acknowledged, self._acknowledged = self._acknowledged, []
+        for call in acknowledged:
+            call()
+
+    def reset(self) -> None:
+        self._drop()
+        producer = create(KafkaProducer, self._settings)
+        try:
+            producer.init_transactions()
+        except KafkaError as error:
+            _end(producer)
+            if isinstance(error, AuthorizationError):
+                raise translated(error, "beginning transactions") from None
+            name = type(error).__name__
+            raise BrokerUnavailable(f"beginning transactions: {error or name}") from None
+        self._producer = producer
+
+    def close(self) -> None:
+        """As `Sink.close`; what is not committed is left to the broker to abort."""
+        self._drop()
+
+    def _begun(self) -> KafkaProducer:
+        if self._producer is None:
+            raise DeliveryError("the sink is not open")
+        if not self._open:
+            try:
+                self._producer.begin_transaction()
+            except KafkaError as error:
+                raise _lost("the producer", error) from None
+            self._open = True
+        return self._producer
+
+    def _finish(self, deadline: float, step: Callable[[], Any]) -> None:
+        """One step of a commit, sent and answered."""
+        try:
+            result = step()
+            self._producer._sender.wakeup()  # type: ignore[union-attr]
+            done = result.wait(timeout_ms=max(deadline - time.monotonic(), 0) * 1000)
+        except AuthorizationError as error:
+            raise translated(error, "committing") from None
+        except KafkaError as error:
+            self._reap()
+            raise CommitError(f"the epoch was not committed: {error or type(error).__name__}") from None
+        if not done:
+            raise CommitError(f"the epoch was not committed in {self._timeout:g} s")
+
+    def _reap(self) -> None:
+        """Take the reports that have come. Raises `DeliveryError` for one of a loss."""
+        while self._sent and self._sent[0][1].is_done:
+            topic, report = self._sent.popleft()
+            if report.failed():
+                raise _lost(topic, report.exception)
+
+    def _drop(self) -> None:
+        producer, self._producer = self._producer, None
+        self._open, self._acknowledged = False, []
+        self._sent.clear()
+        if producer is not None:
+            _end(producer)
+
+
+def _end(producer: KafkaProducer) -> None:
+    producer._sender.force_close()  # it would wait for what is not acknowledged
+    producer.close(timeout=CLOSE_TIMEOUT_S)
+
+
+def _lost(what: str, error: Exception) -> DeliveryError:
+    return DeliveryError(f"{what}: a record was not delivered: {error or type(error).__name__}")

@@ -1,0 +1,188 @@
+"""The changelog's format: a patient's state, or a partition's progress, as one binary record. Pure numpy.
+
+Keys: the patient id, or `PARTITION_KEY`, which is no UTF-8 and so no patient's. A value of None is a
+tombstone. Values are little-endian, packed, and checked by a multilinear hash (Carter & Wegman 1979) of
+all their 64-bit words.
+
+    patient    magic u4 | version u2 | kind u2 = 0 | model u8 | stay 6 i8 | digest u8 | row D f4 | check u8
+    partition  magic u4 | version u2 | kind u2 = 1 | model u8 | next offset i8 | stream time i8 | check u8
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.errors import StateError
+from stream.records import Outgoing
+from stream.state.stays import STAY
+
+MAGIC = int.from_bytes(b"VSST", "little")
+VERSION = 1
+PATIENT, PARTITION = 0, 1
+PARTITION_KEY = b"\xffpartition"
+HEADER = [("magic", "<u4"), ("version", "<u2"), ("kind", "<u2"), ("model", "<u8")]
+WORD = 8
+
+
+class Mark(NamedTuple):
+    """A partition's progress: the input offset to read next, and its stream time, ms since the epoch."""
+
+    next_offset: int
+    stream_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Patients:
+    """The states of N patients: ids, model rows float32 [N, D], `STAY` [N] and uint64 [N] digests."""
+
+    ids: list[bytes]
+    rows: NDArray[np.float32]
+    stays: NDArray[np.void]
+    digests: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, places: NDArray[np.int64]) -> Self:
+        """Those at `places`, in that order."""
+        ids = [self.ids[place] for place in places.tolist()]
+        return type(self)(ids, self.rows[places], self.stays[places], self.digests[places])
+
+
+class Changes(NamedTuple):
+    """What became of N patients: their states, or only their ids where the state ended.
+    partitions: int32 [N]."""
+
+    patients: Patients | list[bytes]
+    partitions: NDArray[np.int32]
+
+    def without(self, partition: int) -> Changes:
+        """Those of other partitions."""
+        places = np.flatnonzero(self.partitions != partition)
+        if isinstance(self.patients, Patients):
+            return Changes(self.patients.take(places), self.partitions[places])
+        return Changes([self.patients[place] for place in places.tolist()], self.partitions[places])
+
+
+class Changelog:
+    """Writes and reads the records of one model. model_hash: hexadecimal SHA-256 of the artifact.
+    row_size: floats of a patient's row."""
+
+    def __init__(self, topic: str, model_hash: str, row_size: int) -> None:
+        self.topic = topic
+        self._model = int(model_hash[:16] or "0", 16)
+        self._row_size = row_size
+        filling = [("filling", "V4")] if row_size % 2 else []
+        body = [("stay", STAY), ("digest", "<u8"), ("row", "<f4", (row_size,)), *filling]
+        self._patient = np.dtype([*HEADER, *body, ("check", "<u8")])
+        mark = [("next_offset", "<i8"), ("stream_time", "<i8")]
+        self._mark = np.dtype([*HEADER, *mark, ("check", "<u8")])
+
+    def encode(self, changes: Sequence[Changes], marks: Mapping[int, Mark]) -> Outgoing:
+        """The records of an epoch: the changes in order, then each partition's mark."""
+        keys: list[bytes] = []
+        values: list[bytes | None] = []
+        for patients, _ in changes:
+            if isinstance(patients, Patients):
+                keys += patients.ids
+                values += self._states(patients)
+            else:
+                keys += patients
+                values += [None] * len(patients)
+        keys += [PARTITION_KEY] * len(marks)
+        values += self._marks(marks)
+        partitions = [*(part for _, part in changes), np.fromiter(marks, np.int32, len(marks))]
+        return Outgoing(self.topic, values, keys, np.concatenate(partitions))
+
+    def patients(self, latest: Mapping[bytes, bytes]) -> Patients:
+        """A partition's states from the latest value of each key, without tombstones. Raises `StateError`
+        where one is damaged or of another version or model."""
+        states = {key: value for key, value in latest.items() if key != PARTITION_KEY}
+        found = self._read(list(states.values()), self._patient, PATIENT)
+        return Patients(list(states), found["row"], found["stay"], found["digest"])
+
+    def mark(self, latest: Mapping[bytes, bytes]) -> Mark | None:
+        """A partition's progress, None where it has none. Raises `StateError`."""
+        if (value := latest.get(PARTITION_KEY)) is None:
+            return None
+        (found,) = self._read([value], self._mark, PARTITION)
+        return Mark(int(found["next_offset"]), int(found["stream_time"]))
+
+    def _states(self, patients: Patients) -> list[bytes]:
+        records = self._begun(len(patients), self._patient, PATIENT)
+        records["stay"], records["digest"], records["row"] = patients.stays, patients.digests, patients.rows
+        return _sealed(records)
+
+    def _marks(self, marks: Mapping[int, Mark]) -> list[bytes]:
+        records = self._begun(len(marks), self._mark, PARTITION)
+        records["next_offset"] = [mark.next_offset for mark in marks.values()]
+        records["stream_time"] = [mark.stream_time for mark in marks.values()]
+        return _sealed(records)
+
+    def _begun(self, count: int, dtype: np.dtype[np.void], kind: int) -> NDArray[np.void]:
+        records = np.zeros(count, dtype)
+        records["magic"], records["version"], records["kind"] = MAGIC, VERSION, kind
+        records["model"] = self._model
+        return records
+
+    def _read(self, values: list[bytes], dtype: np.dtype[np.void], kind: int) -> NDArray[np.void]:
+        for value in values:
+            if len(value) != dtype.itemsize:
+                raise self._refused(value, kind)
+        records = np.frombuffer(b"".join(values), dtype)
+        sound = (records["magic"] == MAGIC) & (records["version"] == VERSION) & (records["kind"] == kind)
+        sound &= (records["model"] == self._model) & (_checks(records) == records["check"])
+        if not sound.all():
+            raise self._refused(values[int(np.argmin(sound))], kind)
+        return records
+
+    def _refused(self, value: bytes, kind: int) -> StateError:
+        """Why this value is none that can be read, and what to do."""
+        head = np.zeros(1, np.dtype(HEADER))
+        head.view(np.uint8)[: len(value)] = np.frombuffer(value[: head.nbytes], np.uint8)
+        (found,) = head
+        what = f"{self.topic}: a record of the state"
+        if len(value) < head.nbytes or found["magic"] != MAGIC:
+            return StateError(f"{what} was not written by vitalstream; does another program use the topic?")
+        if found["version"] != VERSION:
+            return StateError(
+                f"{what} has version {found['version']}, this worker reads {VERSION}: run the release that "
+                "wrote it, or replay the input under a new application_id"
+            )
+        if found["model"] != self._model:
+            return StateError(
+                f"{what} is of model {int(found['model']):016x}, this worker has {self._model:016x}: states "
+                "of one model mean nothing to another; start the new model under a new application_id"
+            )
+        name = "a patient" if kind == PATIENT else "a partition"
+        return StateError(
+            f"{what} of {name} is damaged (checksum): replay the input under a new application_id, or "
+            "bring back the topic from a copy"
+        )
+
+
+def _sealed(records: NDArray[np.void]) -> list[bytes]:
+    records["check"] = _checks(records)
+    return records.view(f"V{records.dtype.itemsize}").tolist()  # type: ignore[no-any-return]
+
+
+def _checks(records: NDArray[np.void]) -> NDArray[np.uint64]:
+    """uint64 [N]: the sum of each record's words, the check left out, times odd multipliers, mod 2^64.
+    A change within one word always changes it."""
+    words = records.dtype.itemsize // WORD - 1
+    columns = records.view(np.uint64).reshape(len(records), words + 1)[:, :words]
+    checks: NDArray[np.uint64] = (columns * _multipliers(words)).sum(axis=1, dtype=np.uint64)
+    return checks
+
+
+def _multipliers(words: int) -> NDArray[np.uint64]:
+    """Odd numbers by splitmix64 (Steele, Lea & Flood 2014)."""
+    z = np.arange(1, words + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (z ^ (z >> np.uint64(31))) | np.uint64(1)

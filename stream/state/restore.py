@@ -1,0 +1,244 @@
+"""Restorer: reads the state of newly assigned partitions from the changelog, on a thread of its own.
+
+    requested ──read to the end──▶ complete? ──▶ checked against retention ──▶ restored
+                                    │ no: read on, at most `patience` seconds
+                                    ▼
+                                  GapError
+
+Complete means: the partition's mark in the changelog equals the group's committed offset. The markers of one
+transaction reach partitions at different moments, so the one can be visible before the other.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from stream.errors import BrokerUnavailable, GapError, TopicError, VitalstreamError
+from stream.records import Records
+from stream.state.changelog import Changelog, Mark, Patients
+
+log = logging.getLogger(__name__)
+
+EARLIEST = -2
+POLL_RECORDS = 20_000
+POLL_S = 0.1
+ASK_AGAIN_S = 0.02
+RETRY_S = 0.2
+
+
+class Reader(Protocol):
+    """What is needed of a source that reads given partitions of one topic to their ends."""
+
+    def assign(self, topic: str, offsets: Mapping[int, int]) -> None: ...
+    def poll(self, max_records: int, timeout: float) -> Records: ...
+    def ended(self) -> set[int]: ...
+    def partition_count(self, topic: str) -> int: ...
+    def committed(self, partitions: Sequence[int]) -> dict[int, int]: ...
+    def beginning_offsets(self, partitions: Sequence[int]) -> dict[int, int]: ...
+    def end_offsets(self, partitions: Sequence[int]) -> dict[int, int]: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A partition's state, and the input offset at which to go on. skipped: events that were never scored
+    and are gone, or whose state is."""
+
+    partition: int
+    offset: int
+    stream_time: int
+    patients: Patients
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """exactly_once: the mark must equal the committed offset; else it may be ahead. skip_gaps: go on where
+    events or state are gone. patience: seconds until a mark that differs is an error."""
+
+    topic: str
+    exactly_once: bool
+    skip_gaps: bool
+    patience: float
+
+
+class Restorer:
+    """make_reader: a source outside of group management that keeps track of ends, with the group's id, so
+    that it knows committed offsets."""
+
+    def __init__(self, make_reader: Callable[[], Reader], changelog: Changelog, rules: Rules) -> None:
+        self._make_reader, self._changelog, self._rules = make_reader, changelog, rules
+        self._requests: SimpleQueue[dict[int, int] | None] = SimpleQueue()
+        self._done: SimpleQueue[tuple[int, Restored] | VitalstreamError] = SimpleQueue()
+        self._wanted: dict[int, int] = {}  # partition: number of its latest request
+        self._number = 0
+        self._thread: threading.Thread | None = None
+
+    def request(self, partitions: Iterable[int]) -> None:
+        """Begin to restore these. Does not block."""
+        self._number += 1
+        asked = dict.fromkeys(partitions, self._number)
+        self._wanted |= asked
+        self._requests.put(asked)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
+            self._thread.start()
+
+    def forget(self, partitions: Iterable[int]) -> None:
+        """These are no longer wanted."""
+        for partition in partitions:
+            self._wanted.pop(partition, None)
+
+    def restored(self) -> list[Restored]:
+        """What has become ready since this was called last. Does not block. Raises the error that ended
+        a restoration: `StateError`, `GapError`, `BrokerError`."""
+        found: list[Restored] = []
+        while True:
+            try:
+                item = self._done.get_nowait()
+            except Empty:
+                return found
+            if isinstance(item, VitalstreamError):
+                raise item
+            number, restored = item
+            if self._wanted.get(restored.partition) == number:
+                del self._wanted[restored.partition]
+                found.append(restored)
+
+    @property
+    def pending(self) -> list[int]:
+        """Partitions that are being restored."""
+        return sorted(self._wanted)
+
+    def close(self) -> None:
+        """End the thread as soon as it has come to the end of what it reads. Repeatable."""
+        self._wanted.clear()
+        self._requests.put(None)
+
+    def _run(self) -> None:
+        while (asked := self._requests.get()) is not None:
+            try:
+                while asked := self._still_wanted(asked):
+                    try:
+                        self._restore(asked)
+                    except BrokerUnavailable as error:
+                        log.warning("restoring waits for the broker: %s", error)
+                        time.sleep(RETRY_S)
+            except VitalstreamError as error:
+                self._done.put(error)
+
+    def _still_wanted(self, asked: Mapping[int, int]) -> dict[int, int]:
+        return {one: number for one, number in asked.items() if self._wanted.get(one) == number}
+
+    def _restore(self, asked: dict[int, int]) -> None:
+        """Read all of `asked` at once; each is handed over, and taken out of it, when it is complete."""
+        begun = time.monotonic()
+        latest: dict[int, dict[bytes, bytes]] = {partition: {} for partition in asked}
+        ended_at: dict[int, float] = {}
+        asked_at = 0.0
+        with closing(self._make_reader()) as changelog, closing(self._make_reader()) as reader:
+            self._check_partitions(reader)
+            changelog.assign(self._changelog.topic, {})
+            changelog.assign(self._changelog.topic, changelog.beginning_offsets(list(asked)))
+            reader.assign(self._rules.topic, {})
+            while waiting := self._still_wanted(asked).keys():
+                keep_latest(changelog.poll(POLL_RECORDS, POLL_S), latest)
+                now, ended = time.monotonic(), sorted(waiting & changelog.ended())
+                if not ended or now - asked_at < ASK_AGAIN_S:
+                    continue
+                committed, asked_at = _committed(reader, ended), now
+                if committed is None:
+                    continue
+                for partition in ended:
+                    waited = now - ended_at.setdefault(partition, now)
+                    found = self._complete(reader, partition, latest[partition], committed, waited)
+                    if found is not None:
+                        self._done.put((asked.pop(partition), found))
+                        log.info(
+                            "restored: partition %d, %d patients, in %.2f s",
+                            partition, len(found.patients), time.monotonic() - begun,
+                        )  # fmt: skip
+
+    def _complete(
+        self,
+        reader: Reader,
+        partition: int,
+        latest: Mapping[bytes, bytes],
+        committed: Mapping[int, int],
+        waited: float,
+    ) -> Restored | None:
+        """The partition as it was read, None where it is to be read on."""
+        mark = self._changelog.mark(latest)
+        at = self._offset(partition, mark, committed.get(partition), waited)
+        if at is None:
+            return None
+        offset, skipped = self._retained(reader, partition, at)
+        stream_time = mark.stream_time if mark else 0
+        return Restored(partition, offset, stream_time, self._changelog.patients(latest), skipped)
+
+    def _check_partitions(self, reader: Reader) -> None:
+        """A changed count would move patients away from their state."""
+        inputs, states = (reader.partition_count(one) for one in (self._rules.topic, self._changelog.topic))
+        if inputs != states:
+            raise TopicError(_COUNTS.format(self._rules.topic, inputs, self._changelog.topic, states))
+
+    def _offset(self, partition: int, mark: Mark | None, committed: int | None, waited: float) -> int | None:
+        """The input offset at which to go on; None where the changelog is to be read on."""
+        if mark is None and committed is None:
+            return EARLIEST
+        if mark is not None and mark.next_offset == committed:
+            return committed
+        if mark is not None and not self._rules.exactly_once and mark.next_offset > (committed or 0):
+            return mark.next_offset
+        if waited < self._rules.patience:
+            return None
+        if mark is not None and committed is None:
+            return mark.next_offset  # the group's offsets have expired
+        if not self._rules.skip_gaps:
+            state = "nothing" if mark is None else f"the state at {mark.next_offset}"
+            raise GapError(self._rules.topic, partition, _DIFFER.format(self._rules.topic, committed, state))
+        return committed
+
+    def _retained(self, reader: Reader, partition: int, offset: int) -> tuple[int, int]:
+        """The offset that there is at or after `offset`, and how many events lie between."""
+        first, end = (ask([partition])[partition] for ask in (reader.beginning_offsets, reader.end_offsets))
+        if offset == EARLIEST or first <= offset <= end:
+            return max(offset, first), 0
+        if not self._rules.skip_gaps:
+            raise GapError(self._rules.topic, partition, _GONE.format(offset, first, end))
+        return (first, first - offset) if offset < first else (end, 0)
+
+
+def _committed(reader: Reader, partitions: Sequence[int]) -> dict[int, int] | None:
+    """None where the group's coordinator is on the move: what was read of the changelog stays good."""
+    try:
+        return reader.committed(partitions)
+    except BrokerUnavailable:
+        return None
+
+
+_COUNTS = (
+    "{0} has {1} partitions and {2} has {3}: with different counts patients would be parted from their "
+    "states. `vitalstream topics create` makes what is missing; else start under a new application_id"
+)
+_DIFFER = "the group's committed offset in {0} is {1}, but the changelog has {2}"
+_GONE = "the next event to score has offset {0}, but only {1} to {2} are retained"
+
+
+def keep_latest(records: Records, latest: dict[int, dict[bytes, bytes]]) -> None:
+    """Fold records into the latest value of each key, by partition. Tombstones take their key away."""
+    rows = zip(records.partitions.tolist(), records.keys, records.values, strict=True)
+    for partition, key, value in rows:
+        if partition not in latest or key is None:
+            continue
+        if value is None:
+            latest[partition].pop(key, None)
+        else:
+            latest[partition][key] = value

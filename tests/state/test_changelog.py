@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from stream.errors import StateError
+from stream.state.changelog import PARTITION_KEY, Changelog, Changes, Mark, Patients
+from stream.state.stays import STAY
+
+HASH = "0123456789abcdef" * 4
+SIZE = 7
+IDS = st.lists(st.text(max_size=8).map(lambda text: text.encode("utf-8", "replace")), unique=True, max_size=5)
+
+
+def codec(model_hash: str = HASH, size: int = SIZE) -> Changelog:
+    return Changelog("states", model_hash, size)
+
+
+@st.composite
+def some_patients(draw: st.DrawFn) -> Patients:
+    ids = draw(IDS)
+    count = len(ids)
+    finite = st.floats(allow_nan=False, allow_infinity=False, width=32)
+    stays = np.zeros(count, STAY)
+    for name in STAY.names or ():
+        stays[name] = draw(arrays(np.int64, count))
+    return Patients(
+        ids, draw(arrays(np.float32, (count, SIZE), elements=finite)), stays, draw(arrays(np.uint64, count))
+    )
+
+
+def latest(changes: list[Changes], marks: dict[int, Mark]) -> dict[bytes, bytes]:
+    out = codec().encode(changes, marks)
+    found: dict[bytes, bytes] = {}
+    for key, value in zip(out.keys, out.values, strict=True):
+        assert key is not None
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = value
+    return found
+
+
+@given(some_patients(), st.integers(0, 2**62), st.integers(0, 2**62))
+def test_what_is_written_is_read_bit_by_bit(patients: Patients, offset: int, stream_time: int) -> None:
+    partitions = np.full(len(patients), 3, np.int32)
+    records = latest([Changes(patients, partitions)], {3: Mark(offset, stream_time)})
+    read = codec().patients(records)
+    assert read.ids == patients.ids
+    assert read.rows.tobytes() == patients.rows.tobytes()
+    assert read.stays.tolist() == patients.stays.tolist()
+    assert read.digests.tolist() == patients.digests.tolist()
+    assert codec().mark(records) == Mark(offset, stream_time)
+
+
+def one(identity: bytes = b"p1") -> Patients:
+    rows = np.arange(SIZE, dtype=np.float32)[None]
+    return Patients([identity], rows, np.ones(1, STAY), np.ones(1, np.uint64))
+
+
+def test_a_tombstone_ends_a_state_and_a_later_record_begins_another() -> None:
+    zero = np.zeros(1, np.int32)
+    ended, begun = Changes([b"p1"], zero), Changes(one(), zero)
+    assert latest([begun, ended], {}) == {}
+    assert codec().patients(latest([begun, ended, begun], {})).ids == [b"p1"]
+
+
+def test_partitions_are_those_of_the_changes_and_the_marks() -> None:
+    out = codec().encode([Changes(one(), np.array([2], np.int32))], {5: Mark(1, 2)})
+    assert out.partitions is not None
+    assert out.partitions.tolist() == [2, 5]
+    assert out.keys == [b"p1", PARTITION_KEY]
+
+
+@given(st.integers(0, 10_000), st.integers(0, 7))
+def test_any_flipped_bit_is_refused(place: int, bit: int) -> None:
+    records = latest([Changes(one(), np.zeros(1, np.int32))], {0: Mark(7, 8)})
+    for key in (b"p1", PARTITION_KEY):
+        value = bytearray(records[key])
+        value[place % len(value)] ^= 1 << bit
+        spoiled = records | {key: bytes(value)}
+        with pytest.raises(StateError):
+            codec().patients(spoiled) if key == b"p1" else codec().mark(spoiled)
+
+
+def test_a_refusal_says_why_and_what_to_do() -> None:
+    records = latest([Changes(one(b"ZQ7"), np.zeros(1, np.int32))], {})
+    other = codec("f" * 64)
+    with pytest.raises(StateError, match=r"of model 0123456789abcdef, this worker has ffff.*application_id"):
+        other.patients(records)
+    (value,) = records.values()
+    newer = value[:4] + b"\x63\x00" + value[6:]
+    with pytest.raises(StateError, match="version 99, this worker reads 1"):
+        codec().patients({b"ZQ7": newer})
+    with pytest.raises(StateError, match="not written by vitalstream"):
+        codec().patients({b"ZQ7": b"{}"})
+    with pytest.raises(StateError, match="damaged") as told:
+        codec().patients({b"ZQ7": value[:-1] + bytes([value[-1] ^ 1])})
+    with pytest.raises(StateError, match="damaged"):
+        codec().patients({b"ZQ7": value[:-8]})
+    assert "ZQ7" not in str(told.value)

@@ -1,0 +1,234 @@
+"""The restorer against a changelog and a group in memory, whose records and offsets become visible at moments
+of the test's choosing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from stream.errors import BrokerUnavailable, GapError, StateError, TopicError
+from stream.records import Outgoing, Records
+from stream.state.changelog import Changelog, Changes, Mark, Patients
+from stream.state.restore import Restored, Restorer, Rules
+from stream.state.stays import STAY
+
+CHANGELOG = Changelog("states", "ab" * 32, 3)
+RULES = Rules("in", exactly_once=True, skip_gaps=False, patience=0.3)
+PATIENCE_S = 10.0
+
+
+@dataclass
+class Cluster:
+    """What is visible now. log: of each partition, keys and values of the changelog."""
+
+    log: dict[int, list[tuple[bytes, bytes | None]]] = field(default_factory=lambda: {0: [], 1: []})
+    offsets: dict[int, int] = field(default_factory=dict)
+    begin: int = 0
+    end: int = 1000
+    input_partitions: int = 2
+    state_partitions: int = 2
+    away: int = 0
+
+    def write(self, outgoing: Outgoing) -> None:
+        assert outgoing.partitions is not None
+        rows = zip(outgoing.partitions.tolist(), outgoing.keys, outgoing.values, strict=True)
+        for partition, key, value in rows:
+            self.log[partition].append((key or b"", value))
+
+    def epoch(self, offset: int, *patients: bytes, ended: Sequence[bytes] = (), partition: int = 0) -> None:
+        """An epoch's changelog; its offsets are for the test to commit."""
+        changes = [
+            Changes(states(*patients), np.full(len(patients), partition, np.int32)),
+            Changes(list(ended), np.full(len(ended), partition, np.int32)),
+        ]
+        self.write(CHANGELOG.encode(changes, {partition: Mark(offset, 10 * offset)}))
+
+
+def states(*ids: bytes) -> Patients:
+    count = len(ids)
+    rows = np.array([[len(one), 0, 0] for one in ids], np.float32).reshape(count, 3)
+    return Patients(list(ids), rows, np.zeros(count, STAY), np.zeros(count, np.uint64))
+
+
+class MemoryReader:
+    """A `Reader` of a cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        if cluster.away:
+            cluster.away -= 1
+            raise BrokerUnavailable("nobody answers")
+        self._cluster = cluster
+        self._at: dict[int, int] = {}
+
+    def assign(self, topic: str, offsets: Mapping[int, int]) -> None:
+        self._at = dict.fromkeys(offsets, 0)
+
+    def poll(self, max_records: int, timeout: float) -> Records:
+        for partition, at in self._at.items():
+            if rows := self._cluster.log[partition][at:][:2]:
+                self._at[partition] += len(rows)
+                zeros = np.zeros(len(rows), np.int64)
+                keys, values = [key for key, _ in rows], [value for _, value in rows]
+                return Records("states", values, keys, (zeros + partition).astype(np.int32), zeros, zeros)
+        time.sleep(0.005)
+        return Records("states", [], [], np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+    def ended(self) -> set[int]:
+        return {one for one, at in self._at.items() if at == len(self._cluster.log[one])}
+
+    def partition_count(self, topic: str) -> int:
+        return self._cluster.input_partitions if topic == "in" else self._cluster.state_partitions
+
+    def committed(self, partitions: Sequence[int]) -> dict[int, int]:
+        return {one: at for one, at in self._cluster.offsets.items() if one in partitions}
+
+    def beginning_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, self._cluster.begin)
+
+    def end_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
+        return dict.fromkeys(partitions, self._cluster.end)
+
+    def close(self) -> None: ...
+
+
+def restorer(cluster: Cluster, rules: Rules = RULES) -> Restorer:
+    return Restorer(lambda: MemoryReader(cluster), CHANGELOG, rules)
+
+
+def collect(restoring: Restorer, count: int = 1) -> dict[int, Restored]:
+    found: dict[int, Restored] = {}
+    wait(lambda: found.update({one.partition: one for one in restoring.restored()}) or len(found) == count)
+    return found
+
+
+def wait(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not done():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.005)
+
+
+def restore(cluster: Cluster, rules: Rules = RULES) -> Restored:
+    restoring = restorer(cluster, rules)
+    restoring.request([0])
+    return collect(restoring)[0]
+
+
+def test_a_partition_that_nobody_has_read_starts_at_the_first_retained_event() -> None:
+    found = restore(Cluster(begin=17))
+    assert (found.offset, found.skipped, found.patients.ids) == (17, 0, [])
+
+
+def test_the_latest_state_of_each_patient_who_is_still_there() -> None:
+    cluster = Cluster(offsets={0: 30})
+    cluster.epoch(10, b"a", b"bb")
+    cluster.epoch(20, b"ccc", ended=[b"a"])
+    cluster.epoch(30, b"bb", ended=[b"x"])
+    found = restore(cluster)
+    assert sorted(found.patients.ids) == [b"bb", b"ccc"]
+    assert [len(one) for one in found.patients.ids] == found.patients.rows[:, 0].tolist()
+    assert (found.offset, found.stream_time) == (30, 300)
+
+
+def test_the_state_is_waited_for_when_the_offset_is_visible_first() -> None:
+    cluster = Cluster(offsets={0: 20})
+    cluster.epoch(10, b"a")
+    restoring = restorer(cluster, replace(RULES, patience=PATIENCE_S))
+    restoring.request([0])
+    time.sleep(0.3)
+    assert restoring.restored() == []
+    cluster.epoch(20, b"b")
+    assert sorted(collect(restoring)[0].patients.ids) == [b"a", b"b"]
+
+
+def test_the_offset_is_waited_for_when_the_state_is_visible_first() -> None:
+    cluster = Cluster(offsets={0: 10})
+    cluster.epoch(20, b"a")
+    restoring = restorer(cluster, replace(RULES, patience=PATIENCE_S))
+    restoring.request([0])
+    time.sleep(0.3)
+    assert restoring.restored() == []
+    cluster.offsets[0] = 20
+    assert collect(restoring)[0].offset == 20
+
+
+def test_at_least_once_a_state_ahead_of_the_offsets_is_where_to_go_on() -> None:
+    cluster = Cluster(offsets={0: 10})
+    cluster.epoch(20, b"a")
+    assert restore(cluster, replace(RULES, exactly_once=False)).offset == 20
+
+
+def test_offsets_that_the_group_forgot_are_in_the_changelog() -> None:
+    cluster = Cluster()
+    cluster.epoch(20, b"a")
+    assert restore(cluster).offset == 20
+
+
+@pytest.mark.parametrize("state", [None, 10])
+def test_state_that_is_gone_is_an_error_or_skipped(state: int | None) -> None:
+    cluster = Cluster(offsets={0: 20})
+    if state is not None:
+        cluster.epoch(state, b"a")
+    with pytest.raises(GapError, match=r"in/0: .*committed offset in in is 20, but.*--on-gap skip"):
+        restore(cluster)
+    found = restore(cluster, replace(RULES, skip_gaps=True))
+    assert found.offset == 20
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "offset", "skipped"), [(25, 99, 25, 5), (0, 15, 15, 0)], ids=["retention", "made anew"]
+)
+def test_input_that_is_gone_is_an_error_or_skipped(begin: int, end: int, offset: int, skipped: int) -> None:
+    cluster = Cluster(offsets={0: 20}, begin=begin, end=end)
+    cluster.epoch(20, b"a")
+    with pytest.raises(GapError, match=f"has offset 20, but only {begin} to {end} are retained"):
+        restore(cluster)
+    found = restore(cluster, replace(RULES, skip_gaps=True))
+    assert (found.offset, found.skipped, found.patients.ids) == (offset, skipped, [b"a"])
+
+
+def test_partitions_become_ready_one_by_one() -> None:
+    cluster = Cluster(offsets={0: 10, 1: 5})
+    cluster.epoch(10, b"a", partition=0)
+    restoring = restorer(cluster, replace(RULES, patience=PATIENCE_S))
+    restoring.request([0, 1])
+    assert collect(restoring)[0].offset == 10
+    assert restoring.pending == [1]
+    cluster.epoch(5, b"b", partition=1)
+    assert collect(restoring)[1].patients.ids == [b"b"]
+    assert restoring.pending == []
+
+
+def test_what_is_no_longer_wanted_is_not_handed_over_and_may_be_asked_for_again() -> None:
+    cluster = Cluster(offsets={0: 10})
+    restoring = restorer(cluster, replace(RULES, patience=PATIENCE_S))
+    restoring.request([0])
+    restoring.forget([0])
+    cluster.epoch(10, b"a")
+    time.sleep(0.3)
+    assert restoring.restored() == []
+    restoring.request([0])
+    assert collect(restoring)[0].offset == 10
+
+
+def test_partition_counts_that_differ_are_an_error() -> None:
+    with pytest.raises(TopicError, match="in has 2 partitions and states has 3"):
+        restore(Cluster(state_partitions=3))
+
+
+def test_a_damaged_record_is_an_error() -> None:
+    cluster = Cluster(offsets={0: 10})
+    cluster.epoch(10, b"a")
+    cluster.log[0][0] = (b"a", b"rubbish")
+    with pytest.raises(StateError):
+        restore(cluster)
+
+
+def test_a_broker_that_is_away_is_waited_for() -> None:
+    cluster = Cluster(offsets={0: 10}, away=1)
+    cluster.epoch(10, b"a")
+    assert restore(cluster).offset == 10
