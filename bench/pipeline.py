@@ -1,8 +1,9 @@
 """The running pipeline on a real broker beside it: events/s, CPU, memory and latency, each way in turn.
 
-echo: librdkafka alone, same bytes out. vitalstream with each client, as a process of its own, and as two
-workers of one group. per-event: a plain loop with json.loads and GRUCell on one event at a time. All read the
-same topic with four partitions.
+echo: librdkafka alone, same bytes out. vitalstream: a worker, a process of its own, exactly_once with
+librdkafka where nothing else is said; also at_least_once, with kafka-python, and two workers of one group.
+per-event: a plain loop with json.loads and GRUCell on one event at a time. All read the same topic with four
+partitions.
 
 Throughput: the input is written beforehand; the score topic's end is polled while the process runs. Counted
 from one second after the first output (so without start, imports and the first growth of the state) until
@@ -33,9 +34,16 @@ from bench.broker import ROOT, Broker, Usage, local_broker, usage
 from bench.load import Latency, latencies, preload
 from bench.measure import markdown, write
 
-OURS = "vitalstream librdkafka"
-TWO = "vitalstream librdkafka, 2 workers"
-WAYS = ("echo", OURS, TWO, "vitalstream kafka-python", "per-event")
+OURS = "vitalstream"
+ONCE = "vitalstream at_least_once"
+TWO = "vitalstream, 2 workers"
+SETTINGS: dict[str, dict[str, str]] = {
+    OURS: {},
+    ONCE: {"PROCESSING_GUARANTEE": "at_least_once"},
+    TWO: {},
+    "vitalstream kafka-python": {"CLIENT": "kafka-python"},
+}
+WAYS = ("echo", *SETTINGS, "per-event")
 WARM_UP_S = 1.0
 WARM_UP_EVENTS = 1000
 PATIENCE_S = 90.0
@@ -74,12 +82,10 @@ class Run:
         broker.create(*self._topics[1:])
         environment = {key: value for key, value in os.environ.items() if not key.startswith("VITALSTREAM_")}
         settings: dict[str, str] = {}
-        if way.startswith("vitalstream"):
-            client = way.split()[1].rstrip(",")
-            settings = {
+        if way in SETTINGS:
+            settings = SETTINGS[way] | {
                 "BOOTSTRAP_SERVERS": broker.bootstrap,
                 "APPLICATION_ID": name,
-                "CLIENT": client,
                 "OBSERVATIONS_TOPIC": topic,
                 "SCORES_TOPIC": self.scores,
                 "ALERTS_TOPIC": f"{name}-alerts",
@@ -217,8 +223,8 @@ def medians(rounds: Sequence[Throughput] | Sequence[Latency]) -> dict[str, float
 
 
 def ratios(results: list[dict[str, Any]]) -> dict[str, float]:
-    """Median over the rounds of the rate of one and of two workers (librdkafka) over those of the others in
-    the same round."""
+    """Medians over the rounds: the rate of one worker in each guarantee and of two workers, over those of the
+    others in the same round."""
     rates = {
         (result["patients"], result["way"]): [run["events_per_second"] for run in result["rounds"]]
         for result in results
@@ -228,8 +234,8 @@ def ratios(results: list[dict[str, Any]]) -> dict[str, float]:
             ours / theirs for ours, theirs in zip(rates[patients, way], of_other, strict=True)
         )
         for (patients, other), of_other in rates.items()
-        for way in (OURS, TWO)
-        if other not in (OURS, TWO) and (patients, way) in rates
+        for way in (OURS, ONCE, TWO)
+        if other != way and other not in (OURS, TWO) and (patients, way) in rates
     }
 
 

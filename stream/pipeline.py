@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.alert.vitals import VitalSigns
 from stream.batch.batcher import Batcher
@@ -23,11 +22,9 @@ from stream.metrics import Metrics
 from stream.publish import dead_letters
 from stream.publish.scores import ScoreEncoder
 from stream.publish.sink import Sink
-from stream.records import Code, Events, Kind, Records, Refused, Scores
-from stream.state.repeats import repeats
+from stream.records import Events, Kind, Records, Refused, Scores
+from stream.state.admission import Admission, admit
 from stream.state.restore import Restorer
-from stream.state.slots import Slot
-from stream.state.stays import expired
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
 
@@ -37,6 +34,7 @@ GAUGES_EVERY_S = 1.0
 LOST_EPOCHS_IN_A_ROW = 5
 IDLE_POLL_S = 0.1
 JOIN_TIMEOUT_S = 30.0
+NONE = np.empty(0, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +101,11 @@ class Pipeline:
         if len(polled):
             reach("polled")
             events, refused = self._decode(polled)
-            novel, slots, stream_times, repeated = self._admit(events)
-            scores, quarantined = self._step(novel, slots, stream_times)
-            self._publish(polled, scores, (refused, repeated, quarantined))
+            admission = self._admit(events)
+            scores, quarantined = self._step(admission)
+            self._publish(polled, scores, (refused, admission.repeated, quarantined))
         rooms.sink.service()
-        if rooms.committer.commit_if_due():
-            self._lost_in_a_row = 0
+        rooms.committer.commit_if_due()
         self._note_progress()
         return len(polled)
 
@@ -137,7 +134,7 @@ class Pipeline:
             rooms.callback(self.rooms.sink.close)
             rooms.callback(self.rooms.source.close)
             if self._lost is None:
-                self.rooms.committer.commit()
+                self.rooms.committer.settle()
 
     def on_assigned(self, partitions: Sequence[int]) -> None:
         log.info("assigned: partitions %s", sorted(partitions))
@@ -150,7 +147,7 @@ class Pipeline:
         log.info("revoked: partitions %s", sorted(partitions))
         try:
             if self._lost is None:
-                self.rooms.committer.commit()
+                self.rooms.committer.settle()
         except EpochError as error:
             self._lost = error
         self._release(partitions)
@@ -206,31 +203,20 @@ class Pipeline:
         metrics.dropped.labels("implausible").inc(decoded.implausible_values)
         return decoded.events, decoded.refused
 
-    def _admit(self, events: Events) -> tuple[Events, Slot, NDArray[np.int64], Refused]:
-        """What is new: a slot for each event's patient and its stream time; and what was sent twice."""
-        store = self.rooms.store
-        slots = store.admit(events.patients, events.partitions)
-        applied = events.offsets < store.stays(slots)["next_offset"]
-        if applied.any():
-            self.rooms.metrics.applied.inc(int(applied.sum()))
-            events, slots = events.keep(~applied), slots[~applied]
-        stream_times = store.stream_times(events.partitions, events.observed_at)
-        over = expired(store.stays(slots), stream_times, self.rooms.expire_after_ms)
-        last = np.where(over, np.uint64(0), store.digests(slots))
-        repeated = repeats(slots, events.digests, last, events.kinds)
-        store.remember(slots, events.digests)
-        refused = events.refuse(repeated, Code.DUPLICATE, "state")
-        return events.keep(~repeated), slots[~repeated], stream_times[~repeated], refused
+    def _admit(self, events: Events) -> Admission:
+        admission = admit(self.rooms.store, events, self.rooms.expire_after_ms)
+        self.rooms.metrics.applied.inc(admission.applied)
+        return admission
 
-    def _step(self, events: Events, slots: Slot, stream_times: NDArray[np.int64]) -> tuple[Scores, Refused]:
+    def _step(self, new: Admission) -> tuple[Scores, Refused]:
         begun = time.perf_counter()
         reach("before_step")
-        scores, quarantined = self.rooms.stepper.step(events, slots, stream_times)
+        scores, quarantined = self.rooms.stepper.step(new.events, new.slots, new.stream_times)
         reach("after_step")
         metrics = self.rooms.metrics
         metrics.step_time.observe_one(time.perf_counter() - begun)
         metrics.scored.inc(len(scores))
-        metrics.discharged.inc(int((events.kinds == Kind.DISCHARGE).sum()))
+        metrics.discharged.inc(int((new.events.kinds == Kind.DISCHARGE).sum()))
         return scores, quarantined
 
     def _publish(self, polled: Records, scores: Scores, refusals: Sequence[Refused]) -> None:
@@ -240,17 +226,17 @@ class Pipeline:
             outgoing = rooms.encoder.encode(scores, assessment, now)
             times = scores.events.observed_at, scores.events.timestamps
 
-            rooms.sink.send(outgoing, lambda: self._note_latency(*times))
+            rooms.sink.send(outgoing, lambda: self._acknowledged(*times))
             reach("scores_sent")
         for refused in filter(len, refusals):
             rooms.metrics.count_refused(refused.stage, refused.codes)
             letters = dead_letters.encode(refused, rooms.dead_letters_topic, now, rooms.max_dead_letter_bytes)
-            rooms.sink.send(letters)
+            rooms.sink.send(letters, self._acknowledged)
             reach("dead_letters_sent")
         rooms.committer.add(_next_offsets(polled), len(polled))
 
-    def _note_latency(self, observed_at: np.ndarray, timestamps: np.ndarray) -> None:
-        now = self._clock()
+    def _acknowledged(self, observed_at: np.ndarray = NONE, timestamps: np.ndarray = NONE) -> None:
+        self._lost_in_a_row, now = 0, self._clock()
         self.rooms.metrics.event_latency.observe(np.maximum(now - observed_at / 1000, 0))
         self.rooms.metrics.record_latency.observe(np.maximum(now - timestamps / 1000, 0))
 

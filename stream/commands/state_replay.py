@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import closing
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.risk_model import RiskModel
 from stream.batch.waves import pack
@@ -14,13 +13,11 @@ from stream.clients import make_source
 from stream.commands.changelog_reader import changelog_of, to_ends
 from stream.decode.decoder import Decoder
 from stream.publish.dead_letters import PREFIX
-from stream.records import Code, Events, Headers, Outgoing, Records
+from stream.records import Code, Headers, Outgoing, Records
 from stream.settings import Settings
+from stream.state.admission import admit
 from stream.state.changelog import Changes, Patients
-from stream.state.repeats import repeats
 from stream.state.restore import EARLIEST, keep_latest
-from stream.state.slots import Slot
-from stream.state.stays import expired
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
 
@@ -44,8 +41,8 @@ class Replica:
 
     def apply(self, records: Records) -> None:
         """What the pipeline does to the state with one micro-batch."""
-        events, slots, stream_times = self._admit(self._decoder.decode(records).events)
-        self._stepper.step(events, slots, stream_times)
+        new = admit(self._store, self._decoder.decode(records).events, self._expire_after_ms)
+        self._stepper.step(new.events, new.slots, new.stream_times)
         self._store.expire(self._expire_after_ms)
 
     def states(self, partitions: list[int]) -> dict[int, Patients]:
@@ -57,16 +54,6 @@ class Replica:
 
     def stream_time(self, partition: int) -> int:
         return self._store.stream_time(partition)
-
-    def _admit(self, events: Events) -> tuple[Events, Slot, NDArray[np.int64]]:
-        store = self._store
-        slots = store.admit(events.patients, events.partitions)
-        stream_times = store.stream_times(events.partitions, events.observed_at)
-        over = expired(store.stays(slots), stream_times, self._expire_after_ms)
-        last = np.where(over, np.uint64(0), store.digests(slots))
-        novel = ~repeats(slots, events.digests, last, events.kinds)
-        store.remember(slots, events.digests)
-        return events.keep(novel), slots[novel], stream_times[novel]
 
 
 def replay(settings: Settings, replica: Replica, ends: Mapping[int, int]) -> dict[int, int]:

@@ -27,7 +27,10 @@ class Guarantee(Protocol):
 
     def end_epoch(self, changelog: Outgoing, offsets: Mapping[int, int]) -> None:
         """Make these records durable with all that was sent, and then, or with them, the input offsets to
-        read next. Blocks. Raises `EpochError` where that failed or nobody knows."""
+        read next; it may go on after the return. Raises `EpochError` where that failed or nobody knows."""
+
+    def settle(self) -> None:
+        """Wait until the last epoch is durable. Raises `EpochError` where it is not."""
 
 
 class Outputs(Protocol):
@@ -41,9 +44,8 @@ class Transactions(Protocol):
     """What the committer needs of a transactional sink."""
 
     def send(self, outgoing: Outgoing) -> None: ...
-    def commit(
-        self, topic: str, offsets: Mapping[int, int], group: Any, offsets_sent: Callable[[], None]
-    ) -> None: ...
+    def flush(self, timeout: float) -> None: ...
+    def commit(self, topic: str, offsets: Mapping[int, int], group: Any) -> None: ...
 
 
 class ExactlyOnce:
@@ -55,7 +57,10 @@ class ExactlyOnce:
     def end_epoch(self, changelog: Outgoing, offsets: Mapping[int, int]) -> None:
         self._sink.send(changelog)
         reach("changelog_sent")
-        self._sink.commit(self._topic, offsets, self._group_metadata(), lambda: reach("offsets_sent"))
+        self._sink.commit(self._topic, offsets, self._group_metadata())
+
+    def settle(self) -> None:
+        self._sink.flush(FLUSH_TIMEOUT_S)
 
 
 class AtLeastOnce:
@@ -71,6 +76,9 @@ class AtLeastOnce:
         reach("changelog_sent")
         self._commit(offsets)
         reach("offsets_sent")
+        reach("committed")
+
+    def settle(self) -> None: ...
 
 
 class Committer:
@@ -96,25 +104,27 @@ class Committer:
         self._offsets |= offsets
         self._events += events
 
-    def commit_if_due(self) -> bool:
-        """`commit`, if the interval has passed or enough events have gathered; whether it did."""
+    def commit_if_due(self) -> None:
+        """`commit`, if the interval has passed or enough events have gathered."""
         waited = self._clock() - self._last
-        due = bool(self._offsets) and (waited >= self._interval or self._events >= self._max_events)
-        if due:
+        if self._offsets and (waited >= self._interval or self._events >= self._max_events):
             self.commit()
-        return due
 
     def commit(self) -> None:
-        """End the epoch, if anything is in it. Blocks until it is durable. Raises `EpochError`: then
+        """End the epoch, if anything is in it. Raises `EpochError`, of this epoch or the one before: then
         nothing in memory may be trusted."""
         if self._offsets:
             reach("before_changelog")
             marks = {one: Mark(at, self._store.stream_time(one)) for one, at in self._offsets.items()}
             records = self._changelog.encode(self._store.take_changes(), marks)
             self._guarantee.end_epoch(records, self._offsets)
-            reach("committed")
         self.forget(list(self._offsets))
         self._last, self._events = self._clock(), 0
+
+    def settle(self) -> None:
+        """End the epoch and wait until it is durable. Raises `EpochError`."""
+        self.commit()
+        self._guarantee.settle()
 
     def forget(self, partitions: Iterable[int]) -> None:
         """Nothing of these partitions is committed any more."""

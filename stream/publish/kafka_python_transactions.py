@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
@@ -13,7 +14,9 @@ from kafka.producer.future import FutureRecordMetadata
 
 from stream._kafka_python import configuration, create, translated
 from stream.connection import Connection
-from stream.errors import BrokerUnavailable, CommitError, DeliveryError
+from stream.errors import BrokerError, BrokerUnavailable, CommitError, DeliveryError
+from stream.failpoints import reach
+from stream.publish._ending import Ending
 from stream.publish.kafka_python import MAX_UNACKNOWLEDGED, columns
 from stream.publish.sink import CLOSE_TIMEOUT_S, FULL_QUEUE_WAIT_S, MAX_RECORD_BYTES, RESET_TIMEOUT_S
 from stream.records import Outgoing
@@ -47,6 +50,7 @@ class KafkaPythonTransactionalSink:
         self._timeout = timeout
         self._producer: KafkaProducer | None = None
         self._open = False
+        self._ending: Ending | None = None
         self._acknowledged: list[Callable[[], None]] = []
         self._sent: deque[tuple[str, FutureRecordMetadata]] = deque()  # topic and report
 
@@ -67,9 +71,13 @@ class KafkaPythonTransactionalSink:
             self._acknowledged.append(on_acknowledged)
 
     def service(self) -> None:
-        self._reap()
+        if self._ending is None:
+            self._reap()
+        elif not self._ending.is_alive():
+            self._finish()
 
     def flush(self, timeout: float) -> None:
+        self._finish()
         deadline = time.monotonic() + timeout
         while self._sent:
             if (left := deadline - time.monotonic()) <= 0:
@@ -82,20 +90,18 @@ class KafkaPythonTransactionalSink:
                 pass  # `_reap` tells
             self._reap()
 
-    def commit(
-        self, topic: str, offsets: Mapping[int, int], group: Any, offsets_sent: Callable[[], None]
-    ) -> None:
+    def commit(self, topic: str, offsets: Mapping[int, int], group: Any) -> None:
         producer, deadline = self._begun(), time.monotonic() + self._timeout
         where = {TopicPartition(topic, one): OffsetAndMetadata(at) for one, at in offsets.items()}
         manager = producer._transaction_manager  # the producer's own methods wait without bound
-        self._finish(deadline, lambda: manager.send_offsets_to_transaction(where, group))
-        offsets_sent()
-        self._finish(deadline, manager.begin_commit)
-        self._open = False
-        self._sent.clear()
-        acknowledged, self._acknowledged = self._acknowledged, []
-        for call in acknowledged:
-            call()
+
+        def end() -> None:
+            self._step(producer, deadline, lambda: manager.send_offsets_to_transaction(where, group))
+            reach("offsets_sent")
+            self._step(producer, deadline, manager.begin_commit)
+            reach("committed")
+
+        self._ending = Ending(end)
 
     def reset(self) -> None:
         self._drop()
@@ -111,10 +117,27 @@ class KafkaPythonTransactionalSink:
         self._producer = producer
 
     def close(self) -> None:
-        """As `Sink.close`; what is not committed is left to the broker to abort."""
+        """As `Sink.close`; what is not being committed is left to the broker to abort."""
         self._drop()
 
+    def _finish(self) -> None:
+        """Wait for the transaction that is being ended, if any."""
+        ending, self._ending = self._ending, None
+        if ending is None:
+            return
+        try:
+            ending.result()
+        except BrokerError:
+            self._reap()  # a record that was not delivered says more
+            raise
+        self._open = False
+        self._sent.clear()
+        acknowledged, self._acknowledged = self._acknowledged, []
+        for call in acknowledged:
+            call()
+
     def _begun(self) -> KafkaProducer:
+        self._finish()
         if self._producer is None:
             raise DeliveryError("the sink is not open")
         if not self._open:
@@ -125,16 +148,15 @@ class KafkaPythonTransactionalSink:
             self._open = True
         return self._producer
 
-    def _finish(self, deadline: float, step: Callable[[], Any]) -> None:
+    def _step(self, producer: KafkaProducer, deadline: float, step: Callable[[], Any]) -> None:
         """One step of a commit, sent and answered."""
         try:
             result = step()
-            self._producer._sender.wakeup()  # type: ignore[union-attr]
+            producer._sender.wakeup()
             done = result.wait(timeout_ms=max(deadline - time.monotonic(), 0) * 1000)
         except AuthorizationError as error:
             raise translated(error, "committing") from None
         except KafkaError as error:
-            self._reap()
             raise CommitError(f"the epoch was not committed: {error or type(error).__name__}") from None
         if not done:
             raise CommitError(f"the epoch was not committed in {self._timeout:g} s")
@@ -147,6 +169,8 @@ class KafkaPythonTransactionalSink:
                 raise _lost(topic, report.exception)
 
     def _drop(self) -> None:
+        with suppress(BrokerError):
+            self._finish()
         producer, self._producer = self._producer, None
         self._open, self._acknowledged = False, []
         self._sent.clear()

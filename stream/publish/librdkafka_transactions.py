@@ -13,7 +13,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from stream._librdkafka import configuration, create, reason, translated
 from stream.connection import Connection
-from stream.errors import BrokerUnavailable, CommitError, DeliveryError
+from stream.errors import BrokerError, BrokerUnavailable, CommitError, DeliveryError
+from stream.failpoints import reach
+from stream.publish._ending import Ending
 from stream.publish.sink import FULL_QUEUE_WAIT_S, MAX_RECORD_BYTES, RESET_TIMEOUT_S
 from stream.records import Outgoing
 
@@ -61,6 +63,7 @@ class LibrdkafkaTransactionalSink:
         self._timeout = timeout
         self._producer: Producer | None = None
         self._open = False
+        self._ending: Ending | None = None
         self._acknowledged: list[Callable[[], None]] = []
 
     def send(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None = None) -> None:
@@ -90,11 +93,15 @@ class LibrdkafkaTransactionalSink:
             self._acknowledged.append(on_acknowledged)
 
     def service(self) -> None:
-        if self._producer is not None:
+        if self._ending is not None:
+            if not self._ending.is_alive():
+                self._finish()
+        elif self._producer is not None:
             with _as_delivery_error():
                 self._producer.poll(0)
 
     def flush(self, timeout: float) -> None:
+        self._finish()
         if self._producer is None:
             return
         with _as_delivery_error():
@@ -102,18 +109,17 @@ class LibrdkafkaTransactionalSink:
         if left:
             raise DeliveryError(f"{left} records are not acknowledged after {timeout:g} s")
 
-    def commit(
-        self, topic: str, offsets: Mapping[int, int], group: Any, offsets_sent: Callable[[], None]
-    ) -> None:
+    def commit(self, topic: str, offsets: Mapping[int, int], group: Any) -> None:
         producer, deadline = self._begun(), time.monotonic() + self._timeout
         where = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
-        self._until(deadline, lambda left: producer.send_offsets_to_transaction(where, group, left))
-        offsets_sent()
-        self._until(deadline, producer.commit_transaction)
-        self._open = False
-        acknowledged, self._acknowledged = self._acknowledged, []
-        for call in acknowledged:
-            call()
+
+        def end() -> None:
+            self._until(deadline, lambda left: producer.send_offsets_to_transaction(where, group, left))
+            reach("offsets_sent")
+            self._until(deadline, producer.commit_transaction)
+            reach("committed")
+
+        self._ending = Ending(end)
 
     def reset(self) -> None:
         self._drop()
@@ -129,13 +135,27 @@ class LibrdkafkaTransactionalSink:
         self._producer = producer
 
     def close(self) -> None:
-        """As `Sink.close`; what is not committed is aborted."""
+        """As `Sink.close`; what is not being committed is aborted."""
+        with suppress(BrokerError):
+            self._finish()
         if self._producer is not None and self._open:
             with suppress(KafkaException, SystemError):
                 self._producer.abort_transaction(RESET_TIMEOUT_S)
         self._drop()
 
+    def _finish(self) -> None:
+        """Wait for the transaction that is being ended, if any."""
+        ending, self._ending = self._ending, None
+        if ending is None:
+            return
+        ending.result()
+        self._open = False
+        acknowledged, self._acknowledged = self._acknowledged, []
+        for call in acknowledged:
+            call()
+
     def _begun(self) -> Producer:
+        self._finish()
         if self._producer is None:
             raise DeliveryError("the sink is not open")
         if not self._open:
@@ -145,6 +165,8 @@ class LibrdkafkaTransactionalSink:
         return self._producer
 
     def _drop(self) -> None:
+        with suppress(BrokerError):
+            self._finish()
         producer, self._producer = self._producer, None
         self._open, self._acknowledged = False, []
         if producer is not None:

@@ -45,17 +45,15 @@ class Sink(Protocol):
 class TransactionalSink(Sink, Protocol):
     """A sink whose records become visible together with the input offsets of which they were made.
 
-    A transaction begins with the first `send` after a commit. `on_acknowledged` is called inside `commit`.
-    Nothing may be sent before the first `reset`.
+    A transaction begins with the first `send` after a commit. `on_acknowledged` is called once it is
+    committed. Nothing may be sent before the first `reset`.
     """
 
-    def commit(
-        self, topic: str, offsets: Mapping[int, int], group: Any, offsets_sent: Callable[[], None]
-    ) -> None:
-        """End the transaction: all that was sent, and for `topic` the offsets of the next records to read, as
-        the member `group` (`Source.group_metadata`). Blocks until it is committed; `offsets_sent` is called
-        before the last step. Raises `CommitError` where it is not or where nobody knows: then only `reset`
-        is left to do."""
+    def commit(self, topic: str, offsets: Mapping[int, int], group: Any) -> None:
+        """Begin to end the transaction: all that was sent, and for `topic` the offsets of the next records to
+        read, as the member `group` (`Source.group_metadata`). Does not block; the next `send`, `commit` or
+        `flush` waits until it is committed, and raises `CommitError` where it was not or where nobody
+        knows: then only `reset` is left to do."""
 
     def reset(self) -> None:
         """As `Sink.reset`: the broker aborts what is open under this transactional id, here or in a process

@@ -82,12 +82,15 @@ def test_records_and_offsets_become_visible_together(on_kafka: Clients, topics: 
     sink.service()
     assert seen(on_kafka, outputs) == []
     assert told == [] and source.committed([0, 1]) == {}
-    sink.commit(inputs, {0: 7, 1: 0}, source.group_metadata(), lambda: told.append("offsets"))
-    assert told == ["offsets", "acknowledged"]
+    sink.commit(inputs, {0: 7, 1: 0}, source.group_metadata())
+    sink.flush(PATIENCE_S)
+    sink.flush(PATIENCE_S)
+    assert told == ["acknowledged"]
     assert source.committed([0, 1]) == {0: 7, 1: 0}
     assert seen(on_kafka, outputs) == [b"1", b"2"]
     sink.send(outgoing(outputs, [b"3"]))
-    sink.commit(inputs, {0: 8}, source.group_metadata(), lambda: None)
+    sink.commit(inputs, {0: 8}, source.group_metadata())
+    sink.flush(PATIENCE_S)
     assert seen(on_kafka, outputs) == [b"1", b"2", b"3"]
 
 
@@ -99,7 +102,8 @@ def test_a_reset_aborts_what_was_not_committed(on_kafka: Clients, topics: tuple[
     sink.flush(PATIENCE_S)
     sink.reset()
     sink.send(outgoing(outputs, [b"kept"]))
-    sink.commit(inputs, {0: 1}, source.group_metadata(), lambda: None)
+    sink.commit(inputs, {0: 1}, source.group_metadata())
+    sink.flush(PATIENCE_S)
     assert seen(on_kafka, outputs) == [b"kept"]
 
 
@@ -112,13 +116,16 @@ def test_a_second_producer_of_one_id_fences_the_first(on_kafka: Clients, topics:
     second = on_kafka.transactions(inputs)
     second.reset()
     with pytest.raises(EpochError):
-        first.commit(inputs, {0: 1}, source.group_metadata(), lambda: None)
+        first.commit(inputs, {0: 1}, source.group_metadata())
+        first.flush(PATIENCE_S)
     second.send(outgoing(outputs, [b"of the heir"]))
-    second.commit(inputs, {0: 1}, source.group_metadata(), lambda: None)
+    second.commit(inputs, {0: 1}, source.group_metadata())
+    second.flush(PATIENCE_S)
     assert seen(on_kafka, outputs) == [b"of the heir"]
     with pytest.raises(EpochError):
         first.send(outgoing(outputs, [b"again"]))
-        first.commit(inputs, {0: 2}, source.group_metadata(), lambda: None)
+        first.commit(inputs, {0: 2}, source.group_metadata())
+        first.flush(PATIENCE_S)
 
 
 def test_who_has_left_the_group_cannot_commit(on_kafka: Clients, topics: tuple[str, str]) -> None:
@@ -130,7 +137,8 @@ def test_who_has_left_the_group_cannot_commit(on_kafka: Clients, topics: tuple[s
     sink.reset()
     sink.send(outgoing(outputs, [b"late"]))
     with pytest.raises(EpochError):
-        sink.commit(inputs, {0: 9}, zombie, lambda: None)
+        sink.commit(inputs, {0: 9}, zombie)
+        sink.flush(PATIENCE_S)
     assert heir.committed([0]) == {}
     sink.reset()
     assert seen(on_kafka, outputs) == []
@@ -143,7 +151,8 @@ def test_a_long_queue_blocks_and_loses_nothing(on_kafka: Clients, topics: tuple[
     values: list[bytes | None] = [b"%d" % number for number in range(30_000)]
     for _ in range(4):
         sink.send(outgoing(outputs, values))
-    sink.commit(inputs, {0: 1}, source.group_metadata(), lambda: None)
+    sink.commit(inputs, {0: 1}, source.group_metadata())
+    sink.flush(PATIENCE_S)
     assert seen(on_kafka, outputs) == values * 4
 
 

@@ -38,11 +38,8 @@ class Log:
         if self.broken:
             raise CommitError("the coordinator is away")
 
-    def commit(
-        self, topic: str, offsets: Mapping[int, int], group: Any, offsets_sent: Callable[[], None]
-    ) -> None:
+    def commit(self, topic: str, offsets: Mapping[int, int], group: Any) -> None:
         self.told.append(("transaction", topic, dict(offsets), group))
-        offsets_sent()
         if self.broken:
             raise CommitError("the coordinator is away")
 
@@ -60,6 +57,9 @@ class Epochs:
         slots = self.store.admit([patient], partitions)
         self.store.stream_times(partitions, np.array([1000 + len(self.log.told)]))
         self.store.write(slots, torch.ones(1, 3), self.store.stays(slots))
+
+    def committed(self) -> list[dict[int, int]]:
+        return [told[2] for told in self.log.told if told[0] == "transaction"]
 
 
 def exactly_once(log: Log) -> Guarantee:
@@ -113,22 +113,23 @@ def test_an_epoch_waits_for_the_interval_or_for_enough_events() -> None:
     epochs = Epochs(exactly_once)
     epochs.committer.add({0: 5}, 5)
     epochs.now = INTERVAL / 2
-    assert not epochs.committer.commit_if_due()
+    epochs.committer.commit_if_due()
     assert epochs.log.told == []
     epochs.now = INTERVAL
-    assert epochs.committer.commit_if_due()
+    epochs.committer.commit_if_due()
     epochs.committer.add({0: 60}, 55)
-    assert not epochs.committer.commit_if_due()
+    epochs.committer.commit_if_due()
+    assert epochs.committed() == [{0: 5}]
     epochs.committer.add({0: 105}, 45)
-    assert epochs.committer.commit_if_due()
-    assert [told[2] for told in epochs.log.told if told[0] == "transaction"] == [{0: 5}, {0: 105}]
+    epochs.committer.commit_if_due()
+    assert epochs.committed() == [{0: 5}, {0: 105}]
 
 
 def test_nothing_new_asks_nothing() -> None:
     epochs = Epochs(at_least_once)
     epochs.committer.commit()
     epochs.now = 1.0
-    assert not epochs.committer.commit_if_due()
+    epochs.committer.commit_if_due()
     assert epochs.log.told == []
 
 
@@ -150,4 +151,12 @@ def test_a_refused_commit_is_an_error(guarantee: Callable[[Log], Guarantee]) -> 
     epochs.committer.add({0: 5}, 5)
     epochs.log.broken = True
     with pytest.raises(CommitError, match="away"):
-        epochs.committer.commit()
+        epochs.committer.settle()
+
+
+def test_who_settles_waits_for_the_transaction() -> None:
+    epochs = Epochs(exactly_once)
+    epochs.committer.add({0: 5}, 5)
+    epochs.committer.settle()
+    assert [told[0] for told in epochs.log.told[:2]] == ["send", "transaction"]
+    assert epochs.log.told[2:] == ["flush"]

@@ -1,0 +1,106 @@
+"""How long a worker takes from the assignment until it scores: the state of many patients from the changelog.
+
+A real broker, four partitions, the shipped model. The changelog is written as a worker writes it, with two
+generations of each patient, of which the older is not yet compacted. Measured in the worker: from the moment
+at which the group assigns the partitions until the last one runs.
+
+    python -m bench.restore [--patients 100000] [--rounds 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from contextlib import closing
+
+import numpy as np
+
+from bench.broker import PARTITIONS, Broker, local_broker, usage
+from bench.measure import markdown, write
+from bench.messages import START_MS, patient_key
+from stream.assembly import Worker, build_worker, load_model
+from stream.clients import make_sink, make_source
+from stream.settings import Settings, load
+from stream.state.changelog import Changelog, Changes, Mark, Patients
+from stream.state.stays import STAY
+
+CHUNK = 5000
+GENERATIONS = 2
+
+
+def settings_of(broker: Broker, name: str) -> Settings:
+    own = {
+        "bootstrap_servers": broker.bootstrap,
+        "application_id": name,
+        "observations_topic": f"{name}-observations",
+        "scores_topic": f"{name}-scores",
+        "alerts_topic": f"{name}-alerts",
+        "dead_letters_topic": f"{name}-dead-letters",
+        "metrics_port": 0,
+        "device": "cpu",
+    }
+    settings = load(own, environment={})
+    topics = [value for key, value in own.items() if str(key).endswith("_topic")]
+    broker.create(*map(str, topics), settings.changelog_topic)
+    return settings
+
+
+def fill(settings: Settings, patients: int) -> None:
+    """Write the states, and commit the offset that they belong to: the end of an empty input."""
+    model = load_model(settings)
+    changelog = Changelog(settings.changelog_topic, model.hash, model.state_size)
+    random = np.random.default_rng(0)
+    with closing(make_sink(settings)) as sink:
+        for start in [*range(0, patients, CHUNK)] * GENERATIONS:
+            numbers = range(start, min(start + CHUNK, patients))
+            rows = random.normal(size=(len(numbers), model.state_size)).astype(np.float32)
+            stays = np.full(len(numbers), 1, STAY)
+            stays["seen_at"] = START_MS
+            ids = [patient_key(number) for number in numbers]
+            states = Patients(ids, rows, stays, random.integers(1, 2**63, len(numbers)).astype(np.uint64))
+            partitions = np.array([number % PARTITIONS for number in numbers], np.int32)
+            sink.send(changelog.encode([Changes(states, partitions)], {}))
+        sink.send(changelog.encode([], dict.fromkeys(range(PARTITIONS), Mark(0, START_MS))))
+        sink.flush(120)
+    with closing(make_source(settings, settings.application_id)) as source:
+        source.assign(settings.observations_topic, dict.fromkeys(range(PARTITIONS), 0))
+        source.commit(dict.fromkeys(range(PARTITIONS), 0))
+
+
+def restored(worker: Worker, topic: str, patients: int) -> float:
+    """Seconds from the assignment until all partitions run."""
+    pipeline = worker.pipeline
+    pipeline.rooms.source.subscribe(topic, pipeline, held=True)
+    while not pipeline.assigned:
+        pipeline.turn(0.01)
+    begun = time.monotonic()
+    while len(pipeline.running) < PARTITIONS:
+        pipeline.turn(0.01)
+    taken = time.monotonic() - begun
+    assert pipeline.rooms.store.resident == patients
+    pipeline.close()
+    return taken
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--patients", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    with local_broker() as broker:
+        settings = settings_of(broker, "bench-restore")
+        fill(settings, args.patients)
+        taken = []
+        for _ in range(args.rounds):
+            taken.append(restored(build_worker(settings), settings.observations_topic, args.patients))
+            print(f"  {taken[-1]:.2f} s", flush=True)
+        broker_cpu = usage(broker.pid).cpu_seconds
+    seconds = statistics.median(taken)
+    row = (f"{args.patients:,}", f"{seconds:.2f}", f"{args.patients / seconds:,.0f}")
+    figures = {"patients": args.patients, "seconds": taken, "broker_cpu_seconds": broker_cpu}
+    write("restore", "Restoring", markdown(("patients", "s (median)", "patients/s"), [row]), figures)
+
+
+if __name__ == "__main__":
+    main()

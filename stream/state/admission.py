@@ -1,0 +1,44 @@
+"""Admission: what of a micro-batch is new to the state, and where each patient's state is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.records import Code, Events, Refused
+from stream.state.repeats import repeats
+from stream.state.slots import Slot
+from stream.state.stays import expired
+from stream.state.store import StateStore
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """events: those to step. slots: int64 [N], of their patients. stream_times: int64 [N], ms.
+    repeated: what was sent twice in a row. applied: how many the state held already."""
+
+    events: Events
+    slots: Slot
+    stream_times: NDArray[np.int64]
+    repeated: Refused
+    applied: int
+
+
+def admit(store: StateStore, events: Events, expire_after_ms: int) -> Admission:
+    """Give each event's patient a slot, carry the stream times on, and remember the events for the next
+    that repeats one. Raises `StateError`."""
+    slots = store.admit(events.patients, events.partitions)
+    fresh = events.offsets >= store.stays(slots)["next_offset"]
+    applied = len(events) - int(fresh.sum())
+    if applied:
+        events, slots = events.keep(fresh), slots[fresh]
+    stream_times = store.stream_times(events.partitions, events.observed_at)
+    over = expired(store.stays(slots), stream_times, expire_after_ms)
+    last = np.where(over, np.uint64(0), store.digests(slots))
+    repeated = repeats(slots, events.digests, last, events.kinds)
+    store.remember(slots, events.digests)
+    refused = events.refuse(repeated, Code.DUPLICATE, "state")
+    novel = ~repeated
+    return Admission(events.keep(novel), slots[novel], stream_times[novel], refused, applied)
