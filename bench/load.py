@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from bench.broker import PARTITIONS
 from bench.messages import START_MS, observations
 
 TICK_S = 0.001
+PATIENCE_S = 30
 POOL = 200_000  # events prepared before the clock starts; then the same again
 OBSERVED_AT = re.compile(rb'"observed_at": ?(\d+)')
 
@@ -59,13 +61,13 @@ def send_at_rate(bootstrap: str, topic: str, rate: float, seconds: float, patien
     pool = list(_without_time(observations(min(int(rate * seconds), POOL), patients)))
     out = producer(bootstrap, 5)
     begin, sent, late = time.time() + 0.1, 0, 0.0
-    for tick in range(int(seconds / TICK_S)):
+    for tick in range(round(seconds / TICK_S)):
         due = begin + tick * TICK_S
         if (early := due - time.time()) > 0:
             time.sleep(early)
         late = max(late, time.time() - due)
         moment = b"%d" % round(due * 1000)
-        until = int((tick + 1) * TICK_S * rate)
+        until = due_after(tick + 1, rate)
         for number in range(sent, until):
             key, before, after = pool[number % len(pool)]
             out.produce(topic, before + moment + after, key)
@@ -74,6 +76,11 @@ def send_at_rate(bootstrap: str, topic: str, rate: float, seconds: float, patien
     if out.flush(60):
         raise RuntimeError("the broker did not take the events")
     return {"events": sent, "begin_ms": round(begin * 1000), "late_ms": late * 1000}
+
+
+def due_after(ticks: int, rate: float) -> int:
+    """Events that are due in the first so many ticks."""
+    return int(ticks * TICK_S * rate)
 
 
 def _without_time(pairs: Iterable[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes, bytes]]:
@@ -90,28 +97,49 @@ class Latency:
     max_ms: float
 
 
-def latencies(bootstrap: str, topic: str, events: int, from_ms: float) -> Latency:
-    """Of the records of an output topic with broker-side timestamps: append time − `observed_at`.
+class Reader:
+    """Reads an output topic's first `events` records, on a thread of its own. live: while they are written,
+    to know when a `read_committed` consumer has them; else each one's time is that of the append."""
 
-    Both are in whole milliseconds of the same clock. Events due before `from_ms` are left out.
-    """
-    reader = Consumer(
-        {"bootstrap.servers": bootstrap, "group.id": "bench-reader", "enable.auto.commit": False}
-    )
-    reader.assign([TopicPartition(topic, number, 0) for number in range(PARTITIONS)])
-    observed: list[int] = []
-    appended: list[int] = []
-    while len(observed) < events:
-        batch = reader.consume(10_000, 30)
-        if not batch:
-            raise RuntimeError(f"{events - len(observed)} records are missing in {topic}")
-        observed += [int(OBSERVED_AT.search(message.value())[1]) for message in batch]
-        appended += [message.timestamp()[1] for message in batch]
-    reader.close()
-    due = np.array(observed)
-    waited = (np.array(appended) - due)[due >= from_ms]
-    p50, p99 = np.percentile(waited, [50, 99])
-    return Latency(len(waited), float(p50), float(p99), float(waited.max()))
+    def __init__(self, bootstrap: str, topic: str, events: int, *, live: bool) -> None:
+        self._settings = {
+            "bootstrap.servers": bootstrap,
+            "group.id": "bench-reader",
+            "enable.auto.commit": False,
+            "fetch.wait.max.ms": 10,
+            "fetch.queue.backoff.ms": 10,
+        }
+        self._topic, self._events, self._live = topic, events, live
+        self._values: list[bytes] = []
+        self._at: list[float] = []
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        if live:
+            self._thread.start()
+
+    def latency(self, from_ms: float) -> Latency:
+        """Time − `observed_at`, in milliseconds of one clock. Waits until all is read. Events due before
+        `from_ms` are left out."""
+        if not self._live:
+            self._thread.start()
+        self._thread.join()
+        if len(self._values) < self._events:
+            raise RuntimeError(f"{self._events - len(self._values)} records are missing in {self._topic}")
+        due = np.array([int(OBSERVED_AT.search(value)[1]) for value in self._values])
+        waited = (np.array(self._at) - due)[due >= from_ms]
+        p50, p99 = np.percentile(waited, [50, 99])
+        return Latency(len(waited), float(p50), float(p99), float(waited.max()))
+
+    def _read(self) -> None:
+        reader = Consumer(self._settings)
+        reader.assign([TopicPartition(self._topic, number, 0) for number in range(PARTITIONS)])
+        while len(self._values) < self._events:
+            batch = reader.consume(2000, 0.005 if self._live and self._values else PATIENCE_S)
+            now = time.time() * 1000
+            if not batch and not self._live:
+                break
+            self._values += [message.value() for message in batch]
+            self._at += [now if self._live else message.timestamp()[1] for message in batch]
+        reader.close()
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from one second after the first output (so without start, imports and the first 
 all is out or `--seconds` have passed. CPU: user and system time of the processes in that time. Memory: their
 peak, start included. Latency: a producer in a process of its own sends at half of the way's own median rate;
 the time from when an event was due to be sent until the broker appended its score (`LogAppendTime`), read
-after the run, so that no reader disturbs it; its first fifth is left out, and the first round of each way,
+after the run, so that no reader disturbs it; of exactly_once, until a `read_committed` consumer beside it has
+the score. Its first fifth is left out, and the first round of each way,
 in which the broker's JVM compiles its code for small requests. The rounds' medians are given.
 
     python -m bench.pipeline [--quick]
@@ -31,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.broker import ROOT, Broker, Usage, local_broker, usage
-from bench.load import Latency, latencies, preload
+from bench.load import TICK_S, Latency, Reader, due_after, preload
 from bench.measure import markdown, write
 
 OURS = "vitalstream"
@@ -43,6 +44,7 @@ SETTINGS: dict[str, dict[str, str]] = {
     TWO: {},
     "vitalstream kafka-python": {"CLIENT": "kafka-python"},
 }
+TRANSACTIONAL = SETTINGS.keys() - {ONCE}
 WAYS = ("echo", *SETTINGS, "per-event")
 WARM_UP_S = 1.0
 WARM_UP_EVENTS = 1000
@@ -171,12 +173,13 @@ def latency(way: str, broker: Broker, name: str, rate: float, patients: int, sec
     preload(broker.bootstrap, topic, WARM_UP_EVENTS, patients)
     with Run(way, broker, topic, name) as run:
         run.wait_for(WARM_UP_EVENTS)
-        numbers = [f"{rate:.0f}", f"{seconds:g}", str(patients)]
+        numbers = [str(round(rate)), f"{seconds:g}", str(patients)]
+        events = WARM_UP_EVENTS + due_after(round(seconds / TICK_S), round(rate))
+        reader = Reader(broker.bootstrap, run.scores, events, live=way in TRANSACTIONAL)
         arguments = [sys.executable, "-m", "bench.load", broker.bootstrap, topic, *numbers]
         told = json.loads(subprocess.check_output(arguments, cwd=ROOT))
-        events = WARM_UP_EVENTS + told["events"]
         run.wait_for(events)
-        measured = latencies(broker.bootstrap, run.scores, events, told["begin_ms"] + seconds * 200)
+        measured = reader.latency(told["begin_ms"] + seconds * 200)
     broker.delete(topic)
     print(f"  {way}: {rate:.0f}/s, sender late by {told['late_ms']:.0f} ms at most, {measured}", flush=True)
     return measured

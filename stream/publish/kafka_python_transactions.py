@@ -101,7 +101,7 @@ class KafkaPythonTransactionalSink:
             self._step(producer, deadline, manager.begin_commit)
             reach("committed")
 
-        self._ending = Ending(end)
+        self._ending = Ending(end, self._timeout + 1)
 
     def reset(self) -> None:
         self._drop()

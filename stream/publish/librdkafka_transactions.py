@@ -62,7 +62,7 @@ class LibrdkafkaTransactionalSink:
         }
         self._timeout = timeout
         self._producer: Producer | None = None
-        self._open = False
+        self._open = self._stuck = False
         self._ending: Ending | None = None
         self._acknowledged: list[Callable[[], None]] = []
 
@@ -119,7 +119,7 @@ class LibrdkafkaTransactionalSink:
             self._until(deadline, producer.commit_transaction)
             reach("committed")
 
-        self._ending = Ending(end)
+        self._ending = Ending(end, self._timeout + 1)
 
     def reset(self) -> None:
         self._drop()
@@ -138,7 +138,7 @@ class LibrdkafkaTransactionalSink:
         """As `Sink.close`; what is not being committed is aborted."""
         with suppress(BrokerError):
             self._finish()
-        if self._producer is not None and self._open:
+        if self._producer is not None and self._open and not self._stuck:
             with suppress(KafkaException, SystemError):
                 self._producer.abort_transaction(RESET_TIMEOUT_S)
         self._drop()
@@ -148,7 +148,10 @@ class LibrdkafkaTransactionalSink:
         ending, self._ending = self._ending, None
         if ending is None:
             return
-        ending.result()
+        try:
+            ending.result()
+        finally:
+            self._stuck = ending.is_alive()
         self._open = False
         acknowledged, self._acknowledged = self._acknowledged, []
         for call in acknowledged:
@@ -169,6 +172,9 @@ class LibrdkafkaTransactionalSink:
             self._finish()
         producer, self._producer = self._producer, None
         self._open, self._acknowledged = False, []
+        stuck, self._stuck = self._stuck, False
+        if stuck:
+            return  # in use by a call that may never return; the next producer fences it
         if producer is not None:
             for end in (producer.purge, producer.close):
                 with suppress(KafkaException, SystemError):  # it tells once more why it failed

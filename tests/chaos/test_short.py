@@ -1,0 +1,40 @@
+"""Workers that are killed, frozen, joined and left while events flow: nothing lost, double or wrong."""
+
+from __future__ import annotations
+
+import random
+
+from tests.chaos.conftest import MakeScene
+from tests.chaos.injections import die_at_failpoints, freeze_and_thaw, kill_at_random, scale
+
+RATE = 400.0
+PATIENTS = 200
+SEED = 20
+
+
+def test_a_worker_that_dies_at_every_failpoint(kafka: str, make_scene: MakeScene) -> None:
+    scene, rng = make_scene(kafka), random.Random(SEED)
+    with scene.feeding(RATE, PATIENTS, SEED):
+        die_at_failpoints(scene, rng, slots=(0, 1))
+    scene.finish()
+
+
+def test_workers_that_join_leave_freeze_and_die(kafka: str, make_scene: MakeScene) -> None:
+    scene, rng = make_scene(kafka), random.Random(SEED)
+    with scene.feeding(RATE, PATIENTS, SEED):
+        scene.crew.start(0)
+        scene.recover()
+        scale(scene, [1, 2])
+        scene.crew.start(1)
+        scene.recover()
+        freeze_and_thaw(scene, 0)
+        kill_at_random(scene, rng, 2)
+    scene.finish()
+
+
+def test_workers_with_kafka_python(kafka: str, make_scene: MakeScene) -> None:
+    scene, rng = make_scene(kafka, client="kafka-python"), random.Random(SEED)
+    names = ["scores_sent", "offsets_sent"]
+    with scene.feeding(RATE / 2, PATIENTS, SEED):
+        die_at_failpoints(scene, rng, (0, 1), names)
+    scene.finish()

@@ -1,0 +1,226 @@
+"""Holds what workers wrote under injections against an uninterrupted replay of the same input.
+
+Read with the client that the workers did not use; parsed here, with nothing of `stream`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tests.chaos import changelog
+from tests.chaos.reading import Read, Row
+from tests.chaos.report import Report
+
+TOLERANCE = 1e-5
+SHOWN = 8
+ERROR = "vitalstream.error."
+
+Place = tuple[int, int]
+"""Partition and offset of an input event."""
+
+
+@dataclass(frozen=True)
+class Topics:
+    """What one application reads and writes. group: its consumer group."""
+
+    observations: str
+    scores: str
+    letters: str
+    changelog: str
+    group: str
+
+
+class Score(NamedTuple):
+    """rest: hash of all but the risk and the moment of scoring."""
+
+    risk: float
+    events: int
+    rest: int
+
+
+class Letter(NamedTuple):
+    key: bytes | None
+    value: bytes | None
+    code: bytes
+    stage: bytes
+
+
+@dataclass
+class Written:
+    """What an application wrote. `order`: the input places of all scores, in the order of each output
+    partition, by output partition."""
+
+    scores: dict[Place, Score] = field(default_factory=dict)
+    score_counts: Counter[Place] = field(default_factory=Counter)
+    order: dict[int, list[Place]] = field(default_factory=dict)
+    letters: dict[Place, Letter] = field(default_factory=dict)
+    letter_counts: Counter[Place] = field(default_factory=Counter)
+    state: changelog.Final = field(default_factory=changelog.Final)
+
+
+def written(read: Read, servers: str, topics: Topics) -> Written:
+    found = Written()
+    for row in read(servers, topics.scores):
+        place, score = _score(row)
+        found.scores.setdefault(place, score)
+        found.score_counts[place] += 1
+        found.order.setdefault(row.partition, []).append(place)
+    for row in read(servers, topics.letters):
+        place, letter = _letter(row)
+        found.letters.setdefault(place, letter)
+        found.letter_counts[place] += 1
+    found.state = changelog.final(read(servers, topics.changelog))
+    return found
+
+
+class Verdict:
+    """Compares and gathers complaints, each with the injection before it. end: of the input, by partition."""
+
+    def __init__(self, report: Report, mine: Written, reference: Written) -> None:
+        self.complaints: list[str] = []
+        self._report, self._mine, self._reference = report, mine, reference
+
+    def judge(self, inputs: Iterable[Row], end: Mapping[int, int], committed: Mapping[int, int]) -> list[str]:
+        """All complaints; the counts go to the report."""
+        mine, reference = self._mine, self._reference
+        found = self._report.found
+        found["events"] = self._account(inputs)
+        found["scores"], found["dead letters"] = len(mine.scores), len(mine.letters)
+        found["patients with state"] = len(mine.state.patients)
+        found["changelog records"] = mine.state.records
+        lost = [one for one in reference.scores if one not in mine.scores]
+        lost += [one for one in reference.letters if one not in mine.letters]
+        found["lost"] = self._complain("lost", lost)
+        double = [one for one, count in mine.score_counts.items() if count > 1]
+        double += [one for one, count in mine.letter_counts.items() if count > 1]
+        found["double"] = self._complain("double", double)
+        invented = [one for one in mine.scores if one not in reference.scores]
+        invented += [one for one in mine.letters if one not in reference.letters]
+        found["scored or refused, not so by the reference"] = self._complain("unlike the reference", invented)
+        found["out of order"] = self._complain("out of order", self._disordered())
+        found["wrong score"] = self._wrong("wrong score", mine.scores, reference.scores, _unlike)
+        found["wrong dead letter"] = self._wrong(
+            "wrong dead letter", mine.letters, reference.letters, _differ
+        )
+        found["wrong state"] = self._states()
+        found["wrong position"] = self._positions(end, committed)
+        return self.complaints
+
+    def _account(self, inputs: Iterable[Row]) -> int:
+        """Every input is scored once or refused once by the reference, or is a discharge; how many there are.
+        The bytes of what was refused are unchanged."""
+        reference, mine = self._reference, self._mine
+        astray, changed, count = [], [], 0
+        for row in inputs:
+            count += 1
+            place = row.partition, row.offset
+            times = reference.score_counts[place] + reference.letter_counts[place]
+            if times != 1 and not (times == 0 and _is_discharge(row.value)):
+                astray.append(place)
+            letter = mine.letters.get(place)
+            if letter is not None and (letter.key, letter.value) != (row.key, row.value):
+                changed.append(place)
+        self._complain("astray in the reference itself", astray)
+        self._complain("refused, but its bytes are changed", changed)
+        return count
+
+    def _disordered(self) -> list[Place]:
+        """Scores that stand in another partition than their event, or after one of a later event."""
+        found = []
+        for partition, places in self._mine.order.items():
+            found += [place for place in places if place[0] != partition]
+            offsets = np.array([offset for _, offset in places])
+            found += [places[row + 1] for row in np.flatnonzero(np.diff(offsets) < 0).tolist()]
+        return found
+
+    def _wrong(
+        self,
+        what: str,
+        mine: Mapping[Place, Any],
+        reference: Mapping[Place, Any],
+        unlike: Callable[..., bool],
+    ) -> int:
+        wrong = [one for one, it in mine.items() if one in reference and unlike(it, reference[one])]
+        details = [f"{one}: {mine[one]}, reference {reference[one]}" for one in sorted(wrong)[:SHOWN]]
+        self._complain(what, wrong, details)
+        return len(wrong)
+
+    def _states(self) -> int:
+        mine, reference = self._mine.state.patients, self._reference.state.patients
+        wrong = []
+        for who in sorted(mine.keys() | reference.keys()):
+            one, other = mine.get(who), reference.get(who)
+            if one is None or other is None:
+                wrong.append(f"{who}: {'missing' if one is None else 'should be forgotten'}")
+            elif one.stay != other.stay or one.model != other.model:
+                wrong.append(f"{who}: stay {one.stay}, reference {other.stay} ({changelog.STAY_FIELDS})")
+            elif one.row.shape != other.row.shape or not np.allclose(
+                one.row, other.row, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True
+            ):
+                apart = np.nanmax(np.abs(one.row - other.row))
+                wrong.append(f"{who}: the row differs by {apart:g}, {(one.row != other.row).sum()} floats")
+        if wrong:
+            self.complaints.append(f"{len(wrong)} wrong states: " + "\n  ".join(wrong[:SHOWN]))
+        return len(wrong)
+
+    def _positions(self, end: Mapping[int, int], committed: Mapping[int, int]) -> int:
+        marks, others = self._mine.state.marks, self._reference.state.marks
+        wrong = [
+            f"{one}: mark {marks.get(one)}, reference {others.get(one)}, "
+            f"committed {committed.get(one)}, end {end[one]}"
+            for one in end
+            if end[one]
+            and (
+                marks.get(one) != others.get(one)
+                or (marks[one].next_offset, committed.get(one)) != (end[one], end[one])
+            )
+        ]
+        if wrong:
+            self.complaints.append("wrong positions: " + "\n  ".join(wrong))
+        return len(wrong)
+
+    def _complain(self, what: str, places: list[Place], details: Iterable[str] = ()) -> int:
+        if places:
+            after = Counter(self._report.before(*place) for place in places)
+            shown = ", ".join(f"{partition}/{offset}" for partition, offset in sorted(places)[:SHOWN])
+            by = "; ".join(f"{count} after {name}" for name, count in after.most_common(SHOWN))
+            self.complaints.append("\n  ".join([f"{len(places)} {what}: {shown} ({by})", *details]))
+        return len(places)
+
+
+def _score(row: Row) -> tuple[Place, Score]:
+    assert row.value is not None
+    value = json.loads(row.value)
+    source, risk = value["source"], value.pop("risk")
+    del value["scored_at"]
+    assert row.key == value["patient_id"].encode(), f"a score under another's key: {row.offset}"
+    rest = hash(json.dumps(value, sort_keys=True))
+    return (source["partition"], source["offset"]), Score(risk, value["state"]["events"], rest)
+
+
+def _letter(row: Row) -> tuple[Place, Letter]:
+    header = {name: row.headers[ERROR + name] for name in ("partition", "offset", "code", "stage")}
+    place = int(header["partition"]), int(header["offset"])
+    return place, Letter(row.key, row.value, header["code"], header["stage"])
+
+
+def _unlike(one: Score, other: Score) -> bool:
+    return not (abs(one.risk - other.risk) <= TOLERANCE and one[1:] == other[1:])
+
+
+def _differ(one: Letter, other: Letter) -> bool:
+    return one != other
+
+
+def _is_discharge(value: bytes | None) -> bool:
+    try:
+        event = json.loads(value or b"")
+    except ValueError:
+        return False
+    return isinstance(event, dict) and event.get("type") == "discharge"
