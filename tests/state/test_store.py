@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from stream.errors import StateError
+from stream.state.changelog import Patients
+from stream.state.stays import STAY
 from stream.state.store import StateStore
 
 FRESH = torch.tensor([0.5, -1.0, 0.0])
@@ -13,13 +15,15 @@ PATIENT = st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f", b"g"])
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """Admit, write, discharge, drop and evict in any order: a slot only ever shows its own patient."""
+    """Admit, write, discharge, evict, commit, lose and restore in any order: a slot only ever shows its own
+    patient, and what was committed is all that a restored store has."""
 
     def __init__(self) -> None:
         super().__init__()
         self.store = StateStore(FRESH, 1, 4)
         self.expected: dict[tuple[int, bytes], float] = {}
         self.written = 1.0
+        self.log: dict[tuple[int, bytes], float] = {}
 
     @rule(patients=st.lists(PATIENT, min_size=1, max_size=8), partition=st.integers(0, 1))
     def write(self, patients: list[bytes], partition: int) -> None:
@@ -41,6 +45,35 @@ class StoreMachine(RuleBasedStateMachine):
         }
         self.written += len(patients)
 
+    @rule()
+    def commit(self) -> None:
+        for patients, partitions in self.store.take_changes():
+            states = isinstance(patients, Patients)
+            ids = patients.ids if isinstance(patients, Patients) else patients
+            for place, who in enumerate(zip(partitions.tolist(), ids, strict=True)):
+                if states:
+                    self.log[who] = float(patients.rows[place, 0])
+                else:
+                    del self.log[who]
+        assert self.log == self.expected
+
+    @rule()
+    def die(self) -> None:
+        self.store = StateStore(FRESH, 1, 4)
+        for partition in (0, 1):
+            self.install(partition)
+
+    def install(self, partition: int) -> None:
+        """What was committed of a partition is what there is of it now."""
+        found = {patient: mark for (at, patient), mark in self.log.items() if at == partition}
+        marks = np.array(list(found.values()), np.float32)
+        stays = np.array([(int(mark),) * 6 for mark in found.values()], STAY)
+        rows = np.repeat(marks[:, None], 3, axis=1)
+        patients = Patients(list(found), rows, stays, marks.astype(np.uint64))
+        self.store.install(partition, patients, int(marks.max(initial=0)))
+        others = {who: mark for who, mark in self.expected.items() if who[0] != partition}
+        self.expected = others | {(partition, patient): mark for patient, mark in found.items()}
+
     @precondition(lambda self: self.expected)
     @rule(data=st.data())
     def discharge(self, data: st.DataObject) -> None:
@@ -49,9 +82,9 @@ class StoreMachine(RuleBasedStateMachine):
         del self.expected[partition, patient]
 
     @rule(partition=st.integers(0, 1))
-    def drop(self, partition: int) -> None:
+    def lose_and_get_back(self, partition: int) -> None:
         self.store.drop(partition)
-        self.expected = {who: mark for who, mark in self.expected.items() if who[0] != partition}
+        self.install(partition)
 
     @invariant()
     def everybody_is_somewhere(self) -> None:
@@ -71,3 +104,63 @@ def test_more_patients_at_once_than_slots_is_an_error_that_says_so() -> None:
 def test_a_patient_in_two_partitions_has_two_states() -> None:
     slots = StateStore(FRESH, 1, 8).admit([b"a", b"a", b"a"], np.array([0, 1, 0], np.int32))
     assert slots[0] == slots[2] != slots[1]
+
+
+def seen(store: StateStore, patient: bytes, at: int, partition: int = 0) -> None:
+    """An event of a patient at a stream time."""
+    partitions = np.array([partition], np.int32)
+    slots = store.admit([patient], partitions)
+    (now,) = store.stream_times(partitions, np.array([at]))
+    stays = store.stays(slots)
+    stays["seen_at"], stays["events"] = now, 1
+    store.write(slots, torch.ones(1, 3), stays)
+
+
+def tombstones(store: StateStore) -> list[bytes]:
+    return [
+        patient
+        for patients, _ in store.take_changes()
+        if not isinstance(patients, Patients)
+        for patient in patients
+    ]
+
+
+def test_who_is_silent_for_long_expires_by_the_time_of_the_own_partition() -> None:
+    store = StateStore(FRESH, 1, 8)
+    seen(store, b"silent", 1000)
+    seen(store, b"elsewhere", 1000, partition=1)
+    seen(store, b"talks", 1500)
+    store.take_changes()
+    seen(store, b"talks", 2000)
+    assert store.expire(1000) == 0
+    seen(store, b"talks", 2001)
+    assert store.expire(1000) == 1
+    assert tombstones(store) == [b"silent"]
+    assert store.resident == 2
+
+
+def test_the_evicted_expire_too() -> None:
+    store = StateStore(FRESH, 1, 2)
+    for number in range(4):
+        seen(store, b"%d" % number, 1000 + number)
+    assert (store.resident, store.evicted) == (2, 2)
+    store.take_changes()
+    seen(store, b"3", 3000)
+    assert store.expire(1000) == 3
+    assert sorted(tombstones(store)) == [b"0", b"1", b"2"]
+    assert (store.resident, store.evicted) == (1, 0)
+
+
+def test_a_late_event_does_not_turn_the_stream_time_back() -> None:
+    store = StateStore(FRESH, 1, 2)
+    partitions, times = np.array([0, 0, 1, 0], np.int32), np.array([50, 40, 7, 60])
+    assert store.stream_times(partitions, times).tolist() == [50, 50, 7, 60]
+    assert store.stream_times(partitions[:1], times[:1]).tolist() == [60]
+    assert (store.stream_time(0), store.stream_time(1), store.stream_time(2)) == (60, 7, 0)
+
+
+def test_a_patient_who_came_and_went_between_two_commits_leaves_no_trace() -> None:
+    store = StateStore(FRESH, 1, 2)
+    seen(store, b"a", 1)
+    store.release(store.admit([b"a"], np.zeros(1, np.int32)))
+    assert store.take_changes() == []

@@ -1,3 +1,4 @@
+from collections import defaultdict
 from itertools import pairwise
 
 import numpy as np
@@ -10,7 +11,7 @@ from model.artifact import load
 from model.risk_model import RiskModel
 from stream.records import Code, Kind
 from stream.settings import SHIPPED_MODEL
-from tests.events import Event, Ward, columns, small_model
+from tests.events import EXPIRE_AFTER_MS, Event, Ward, columns, small_model
 
 MODEL = small_model()
 MEASURED = st.dictionaries(st.sampled_from(["HR", "Temp", "Lactate", "GCS"]), st.floats(4, 200), max_size=3)
@@ -20,7 +21,7 @@ STATICS = st.tuples(
 EVENT = st.builds(
     Event,
     patient=st.sampled_from(["a", "b", "c", "d"]),
-    minute=st.integers(0, 3000),
+    minute=st.integers(0, 3000) | st.sampled_from([6000, 9000, 14_000]),
     values=MEASURED,
     kind=st.sampled_from([Kind.OBSERVATION] * 6 + [Kind.ADMISSION, Kind.DISCHARGE]),
     statics=STATICS,
@@ -33,11 +34,17 @@ CUTS = st.lists(st.integers(1, 39), max_size=10)
 def one_by_one(model: RiskModel, log: list[Event]) -> dict[int, float]:
     """The plain meaning of the events: each patient alone, one call of the cell an event."""
     state: dict[tuple[int, str], tuple[torch.Tensor, int, int, bool]] = {}
+    seen: dict[tuple[int, str], int] = {}
+    stream_times: dict[int, int] = defaultdict(int)
     risks = {}
     events = columns(log)
     for offset, event in enumerate(log):
         who = event.partition, event.patient
         fresh = model.initial_state()[None], event.minute, event.minute, False
+        now = stream_times[event.partition] = max(stream_times[event.partition], event.minute)
+        if now - seen.get(who, now) > EXPIRE_AFTER_MS / 60_000:
+            state.pop(who, None)
+        seen[who] = now
         row, start, latest, admitted = state.get(who, fresh)
         if event.kind == Kind.DISCHARGE:
             state.pop(who, None)
@@ -119,6 +126,20 @@ def test_a_discharge_frees_the_slot_and_the_next_stay_starts_cold() -> None:
     scores, _ = ward.feed([Event("a", 20, {"HR": 80}), Event("b", 20, {"HR": 80})])
     assert scores.counts.tolist() == [1, 1]
     assert scores.risk[0] == pytest.approx(scores.risk[1], abs=1e-6)
+
+
+def test_an_event_after_long_silence_begins_a_cold_stay_in_any_batch() -> None:
+    hour, silent = 60, EXPIRE_AFTER_MS // 60_000
+    log = [
+        Event("a", 0, {"HR": 190, "Lactate": 20}),
+        Event("b", hour, {"HR": 70}),
+        Event("b", hour + silent, {"HR": 70}),
+        Event("a", hour, {"HR": 80}),
+        Event("c", hour, {"HR": 80}),
+    ]
+    for cuts in ([], [1], [2, 3]):
+        risks = Ward(MODEL).risks(log, *cuts)
+        assert risks[3] == pytest.approx(risks[4], abs=1e-6)
 
 
 class Poisoned:
