@@ -20,6 +20,7 @@ from stream.publish.sink import FULL_QUEUE_WAIT_S, MAX_RECORD_BYTES, RESET_TIMEO
 from stream.records import Outgoing
 
 log = logging.getLogger(__name__)
+log.addFilter(lambda record: "property and will be ignored" not in record.getMessage())  # of a consumer
 
 ANY_PARTITION = -1
 NOW = 0
