@@ -163,12 +163,8 @@ class Pipeline:
         rooms = self.rooms
         if self._begun and self._lost is None:
             return
-        if self._lost is not None:
-            self._lost_in_a_row += 1
-            if self._lost_in_a_row > LOST_EPOCHS_IN_A_ROW:
-                raise self._lost
-            log.warning("an epoch is lost and will be done again from the last commit: %s", self._lost)
-            rooms.metrics.epochs_lost.inc()
+        if self._lost is not None and self._lost_in_a_row == LOST_EPOCHS_IN_A_ROW:
+            raise self._lost
         owned = sorted(self.assigned)
         rooms.source.hold(owned)
         rooms.committer.forget(owned)
@@ -177,8 +173,11 @@ class Pipeline:
             rooms.sink.reset()
         except BrokerUnavailable as error:
             log.warning("waiting for the broker: %s", error)
-            self._lost_in_a_row -= 1
             return
+        if self._lost is not None:
+            log.warning("an epoch is lost and done again from the last commit: %s", self._lost)
+            rooms.metrics.epochs_lost.inc()
+            self._lost_in_a_row += 1
         self._lost, self._begun = None, True
         rooms.restorer.request(owned)
 
