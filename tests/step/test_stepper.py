@@ -160,7 +160,7 @@ class Poisoned:
         return torch.where((values == 44).any(1)[:, None], torch.nan, after), risk
 
 
-@given(LOG, CUTS, st.sets(st.integers(0, 39), min_size=1, max_size=6))
+@given(logs(TWO_DAYS), CUTS, st.sets(st.integers(0, 39), min_size=1, max_size=6))
 @settings(max_examples=40, deadline=None)
 def test_what_would_poison_a_slot_is_refused_and_leaves_no_trace(log, cuts, bad) -> None:
     bad = {row for row in bad if row < len(log) and log[row].kind == Kind.OBSERVATION}
