@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from tests.chaos.conftest import MakeScene
 from tests.chaos.injections import die_at_failpoints, freeze_and_thaw, kill_at_random, scale
 
@@ -32,6 +34,7 @@ def test_workers_that_join_leave_freeze_and_die(kafka: str, make_scene: MakeScen
     scene.finish()
 
 
+@pytest.mark.slow
 def test_workers_with_kafka_python(kafka: str, make_scene: MakeScene) -> None:
     scene, rng = make_scene(kafka, client="kafka-python"), random.Random(SEED)
     names = ["scores_sent", "offsets_sent"]
