@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ NOT_YET = (
     KafkaError.LEADER_NOT_AVAILABLE,
 )
 TICKS = os.sysconf("SC_CLK_TCK")
+WORKER = (str(Path(sys.executable).with_name("vitalstream")), "run")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,13 @@ def usage(*pids: int) -> Usage:
         status = Path(f"/proc/{pid}/status").read_text().splitlines()
         peak += int(next(line.split()[1] for line in status if line.startswith("VmHWM")))
     return Usage(cpu / TICKS, peak * 1024)
+
+
+def launch(arguments: Sequence[str], settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """A process with these settings of vitalstream, by their names in capitals, and no others."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("VITALSTREAM_")}
+    environment |= {f"VITALSTREAM_{name}": value for name, value in settings.items()}
+    return subprocess.Popen(arguments, cwd=ROOT, env=environment)
 
 
 class Broker:

@@ -39,8 +39,13 @@ def producer(bootstrap: str, linger_ms: int) -> Producer:
 
 def preload(bootstrap: str, topic: str, events: int, patients: int) -> None:
     """Write all events and return when the broker has acknowledged them."""
+    deliver(bootstrap, topic, observations(events, patients))
+
+
+def deliver(bootstrap: str, topic: str, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+    """Write keys and values and return when the broker has acknowledged them."""
     out = producer(bootstrap, 20)
-    for key, value in observations(events, patients):
+    for key, value in pairs:
         while True:
             try:
                 out.produce(topic, value, key)

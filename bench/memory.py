@@ -13,15 +13,14 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
-import sys
 import time
 import urllib.request
 from pathlib import Path
 
 import numpy as np
 
-from bench.broker import ROOT, Broker, free_port, local_broker
-from bench.load import producer
+from bench.broker import WORKER, Broker, free_port, launch, local_broker
+from bench.load import deliver
 from bench.measure import markdown, write
 from bench.messages import START_MS
 
@@ -54,30 +53,12 @@ def events(stays: int) -> list[tuple[bytes, bytes]]:
     return written
 
 
-def send(broker: Broker, topic: str, stays: int) -> int:
-    out, sent = producer(broker.bootstrap, 20), events(stays)
-    for key, value in sent:
-        while True:
-            try:
-                out.produce(topic, value, key)
-                break
-            except BufferError:
-                out.poll(0.1)
-    if out.flush(120):
-        raise RuntimeError("the broker did not take the events")
-    return len(sent)
-
-
 def start(broker: Broker, port: int) -> subprocess.Popen[bytes]:
     names = {name: f"{NAME}-{name}" for name in TOPICS}
     settings = {f"{name.upper().replace('-', '_')}_TOPIC": topic for name, topic in names.items()}
     settings |= {"BOOTSTRAP_SERVERS": broker.bootstrap, "APPLICATION_ID": NAME, "METRICS_PORT": str(port)}
     settings |= {"METRICS_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING", "DEVICE": "cpu"}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("VITALSTREAM_")}
-    environment |= {f"VITALSTREAM_{name}": value for name, value in settings.items()}
-    return subprocess.Popen(
-        [str(Path(sys.executable).with_name("vitalstream")), "run"], cwd=ROOT, env=environment
-    )
+    return launch(WORKER, settings)
 
 
 def metric(port: int, name: str) -> float:
@@ -111,7 +92,8 @@ def main() -> None:
     stays = parser.parse_args().stays
     with local_broker() as broker:
         broker.create(*(f"{NAME}-{name}" for name in TOPICS), f"{NAME}-patient-state-changelog")
-        total, port = send(broker, f"{NAME}-observations", stays), free_port()
+        deliver(broker.bootstrap, f"{NAME}-observations", events(stays))
+        total, port = stays * EVENTS_A_STAY, free_port()
         process = start(broker, port)
         try:
             samples = watch(process, port, total)

@@ -21,17 +21,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
-from bench.broker import ROOT, Broker, Usage, local_broker, usage
+from bench.broker import ROOT, WORKER, Broker, Usage, launch, local_broker, usage
 from bench.load import TICK_S, Latency, Reader, due_after, preload
 from bench.measure import markdown, write
 
@@ -82,8 +80,8 @@ class Run:
         self._topics = (self.scores, self._dead_letters, f"{name}-alerts", f"{name}-patient-state-changelog")
         broker.create(self.scores, append_time=True)
         broker.create(*self._topics[1:])
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("VITALSTREAM_")}
         settings: dict[str, str] = {}
+        arguments: Sequence[str] = WORKER
         if way in SETTINGS:
             settings = SETTINGS[way] | {
                 "BOOTSTRAP_SERVERS": broker.bootstrap,
@@ -96,13 +94,11 @@ class Run:
                 "LOG_LEVEL": "WARNING",
                 "DEVICE": "cpu",
             }
-            arguments = [str(Path(sys.executable).with_name("vitalstream")), "run"]
         else:
             module = [sys.executable, "-m", "bench.contenders", way]
             arguments = [*module, broker.bootstrap, topic, self.scores, name]
-        environment |= {f"VITALSTREAM_{key}": value for key, value in settings.items()}
         count = 2 if way == TWO else 1
-        self.processes = [subprocess.Popen(arguments, cwd=ROOT, env=environment) for _ in range(count)]
+        self.processes = [launch(arguments, settings) for _ in range(count)]
         self.count = broker.watch(self.scores)
 
     def __enter__(self) -> Run:

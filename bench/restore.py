@@ -19,10 +19,10 @@ import numpy as np
 from bench.broker import PARTITIONS, Broker, local_broker, usage
 from bench.measure import markdown, write
 from bench.messages import START_MS, patient_key
-from stream.assembly import Worker, build_worker, load_model
+from stream.assembly import Worker, build_worker, load_model, make_changelog
 from stream.clients import make_sink, make_source
 from stream.settings import Settings, load
-from stream.state.changelog import Changelog, Changes, Mark, Patients
+from stream.state.changelog import Changes, Mark, Patients
 from stream.state.stays import STAY
 
 CHUNK = 5000
@@ -49,7 +49,7 @@ def settings_of(broker: Broker, name: str) -> Settings:
 def fill(settings: Settings, patients: int) -> None:
     """Write the states, and commit the offset that they belong to: the end of an empty input."""
     model = load_model(settings)
-    changelog = Changelog(settings.changelog_topic, model.hash, model.state_size)
+    changelog = make_changelog(settings, model)
     random = np.random.default_rng(0)
     with closing(make_sink(settings)) as sink:
         for start in [*range(0, patients, CHUNK)] * GENERATIONS:

@@ -104,8 +104,8 @@ def _pipeline(settings: Settings, metrics: Metrics) -> Pipeline:
     on_gap = "earliest" if settings.on_gap == "skip" else "error"
     group = settings.application_id
     source = make_source(settings, group, instance_id=settings.instance_id, auto_offset_reset=on_gap)
-    changelog = Changelog(settings.changelog_topic, model.hash, model.state_size)
-    sink, guarantee = _guarantee(settings, source)
+    changelog = make_changelog(settings, model)
+    sink, guarantee = make_outputs(settings, source)
     expire_after_ms = int(settings.expire_after * 1000)
     metrics.describe_model(model.name, model.hash, model.target)
     metrics.slot_bytes.set(store.bytes_per_patient)
@@ -116,7 +116,7 @@ def _pipeline(settings: Settings, metrics: Metrics) -> Pipeline:
         decoder=Decoder(settings.max_event_bytes, settings.max_future),
         store=store,
         restorer=Restorer(
-            partial(make_source, settings, group, auto_offset_reset="earliest", to_end=True),
+            partial(make_source, settings, group, to_end=True),
             changelog,
             Rules(
                 settings.observations_topic,
@@ -146,7 +146,13 @@ def _pipeline(settings: Settings, metrics: Metrics) -> Pipeline:
     return Pipeline(rooms)
 
 
-def _guarantee(settings: Settings, source: Source) -> tuple[Sink, Guarantee]:
+def make_changelog(settings: Settings, model: RiskModel) -> Changelog:
+    """The format of the model's states in the settings' changelog topic."""
+    return Changelog(settings.changelog_topic, model.hash, model.state_size)
+
+
+def make_outputs(settings: Settings, source: Source) -> tuple[Sink, Guarantee]:
+    """The sink of the guarantee that the settings choose, and how it ends an epoch of `source`."""
     if settings.processing_guarantee == "at_least_once":
         sink = make_sink(settings)
         return sink, AtLeastOnce(sink, source.commit)

@@ -30,7 +30,7 @@ from stream.step.stepper import Stepper
 
 log = logging.getLogger(__name__)
 
-GAUGES_EVERY_S = 1.0
+TIDY_EVERY_S = 1.0
 LOST_EPOCHS_IN_A_ROW = 5
 IDLE_POLL_S = 0.1
 JOIN_TIMEOUT_S = 30.0
@@ -76,7 +76,7 @@ class Pipeline:
         self.running: set[int] = set()
         self.progressed = time.monotonic()
         self._clock = clock
-        self._gauged = 0.0
+        self._tidied = 0.0
         self._lost: EpochError | None = None
         self._lost_in_a_row = 0
         self._begun = False
@@ -241,14 +241,16 @@ class Pipeline:
 
     def _note_progress(self) -> None:
         self.progressed = now = time.monotonic()
-        if now - self._gauged < GAUGES_EVERY_S:
-            return
-        self._gauged = now
+        if now - self._tidied >= TIDY_EVERY_S:
+            self._tidied = now
+            self.rooms.metrics.expired.inc(self.rooms.store.expire(self.rooms.expire_after_ms))
+            self._show_gauges()
+
+    def _show_gauges(self) -> None:
         metrics, store = self.rooms.metrics, self.rooms.store
         metrics.show_lag(self.rooms.source.lag())
         metrics.assigned.set(len(self.assigned))
         metrics.restoring.set(len(self.rooms.restorer.pending))
-        metrics.expired.inc(store.expire(self.rooms.expire_after_ms))
         metrics.resident.set(store.resident)
         metrics.evicted.set(store.evicted)
 

@@ -9,16 +9,14 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
-import numpy as np
-
 from model.risk_model import RiskModel
-from stream.assembly import load_model
+from stream.assembly import load_model, make_changelog
 from stream.clients import make_source
 from stream.consume.source import Source
 from stream.errors import BrokerUnavailable, StateError, TopicError
 from stream.records import Records
 from stream.settings import Settings
-from stream.state.changelog import HEADER, MAGIC, VERSION, Changelog, Mark, Patients
+from stream.state.changelog import Changelog, Mark, Patients
 from stream.state.restore import EARLIEST, POLL_RECORDS, POLL_S, keep_latest
 
 STALLED_S = 30.0
@@ -36,11 +34,7 @@ class Partition:
 def load_states(settings: Settings) -> tuple[RiskModel, Changelog]:
     """The model on the CPU and the format of its states. Raises `ModelError`."""
     model = load_model(settings.model_copy(update={"device": "cpu"}))
-    return model, changelog_of(settings, model)
-
-
-def changelog_of(settings: Settings, model: RiskModel) -> Changelog:
-    return Changelog(settings.changelog_topic, model.hash, model.state_size)
+    return model, make_changelog(settings, model)
 
 
 def read_changelog(settings: Settings, changelog: Changelog, patience: float = 0.0) -> dict[int, Partition]:
@@ -50,7 +44,7 @@ def read_changelog(settings: Settings, changelog: Changelog, patience: float = 0
     which they differ is read on for `patience` seconds. Raises `BrokerError`, `TopicError` where there is no
     such topic.
     """
-    make = partial(make_source, settings, settings.application_id, auto_offset_reset="earliest", to_end=True)
+    make = partial(make_source, settings, settings.application_id, to_end=True)
     read: dict[int, Partition] = {}
     with closing(make()) as source, closing(make()) as group:
         group.assign(settings.observations_topic, {})
@@ -95,14 +89,13 @@ class Sound:
     ids: frozenset[bytes] = frozenset()
 
 
-def sound(changelog: Changelog, model_hash: str, latest: Mapping[bytes, bytes]) -> Sound:
-    """The records that can be read, and of the others the kinds: `foreign` (not written by vitalstream),
-    `version`, `model` (of another one), `checksum`."""
+def sound(changelog: Changelog, latest: Mapping[bytes, bytes]) -> Sound:
+    """The records that can be read, and of the others the kinds, as `Changelog.fault`."""
     try:
         return Sound(changelog.patients(latest), changelog.mark(latest))
     except StateError:
         unsound = {key: value for key, value in latest.items() if not _readable(changelog, key, value)}
-    kinds = Counter(_kind(model_hash, value) for value in unsound.values())
+    kinds = Counter(map(changelog.fault, unsound.values()))
     readable = {key: value for key, value in latest.items() if key not in unsound}
     return Sound(changelog.patients(readable), changelog.mark(readable), kinds, frozenset(unsound))
 
@@ -121,18 +114,6 @@ def _readable(changelog: Changelog, key: bytes, value: bytes) -> bool:
     except StateError:
         return False
     return True
-
-
-def _kind(model_hash: str, value: bytes) -> str:
-    dtype = np.dtype(HEADER)
-    if len(value) < dtype.itemsize:
-        return "foreign"
-    (found,) = np.frombuffer(value[: dtype.itemsize], dtype)
-    if found["magic"] != MAGIC:
-        return "foreign"
-    if found["version"] != VERSION:
-        return "version"
-    return "checksum" if f"{found['model']:016x}" == model_hash[:16] else "model"
 
 
 def _partitions(source: Source, topic: str) -> range:

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.risk_model import RiskModel
+from stream.assembly import make_changelog
 from stream.clients import make_source
-from stream.commands.changelog_reader import Partition, Sound, changelog_of, read_changelog, sound
+from stream.commands.changelog_reader import Partition, Sound, read_changelog, sound
 from stream.commands.state_file import States
 from stream.commands.state_replay import Replica, replay
 from stream.settings import Settings
@@ -67,9 +68,9 @@ def check(settings: Settings, model: RiskModel, imported: States | None = None) 
     A partition in which a worker is at work is looked at as it is at one of its commits. Raises
     `BrokerError`, `TopicError` where there is no changelog.
     """
-    changelog = changelog_of(settings, model)
+    changelog = make_changelog(settings, model)
     read = read_changelog(settings, changelog, 2 * settings.transaction_timeout)
-    found = {one: sound(changelog, model.hash, each.latest) for one, each in read.items()}
+    found = {one: sound(changelog, each.latest) for one, each in read.items()}
     faults = Counter[str]()
     for one, each in found.items():
         faults += each.unsound

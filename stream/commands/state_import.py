@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from stream.clients import make_sink, make_source, make_transactional_sink
+from stream.assembly import make_outputs
+from stream.clients import make_source
 from stream.commands.changelog_reader import read_changelog
 from stream.commands.state_file import States
-from stream.commit.committer import AtLeastOnce, ExactlyOnce, Guarantee
-from stream.consume.source import Source
 from stream.errors import StateError, TopicError
-from stream.publish.sink import Sink
 from stream.settings import Settings
 from stream.state.changelog import Changelog, Changes
 from stream.topics import Admin
@@ -29,7 +27,8 @@ def write_states(settings: Settings, changelog: Changelog, states: States) -> in
         begins = group.beginning_offsets(numbers)
         group.assign(settings.observations_topic, begins)
         placed = states.placed(begins)
-        sink, guarantee = _guarantee(settings, group)
+        patient = max(settings.transaction_timeout, TIMEOUT_S)
+        sink, guarantee = make_outputs(settings.model_copy(update={"transaction_timeout": patient}), group)
         with closing(sink):
             sink.reset()
             sink.send(changelog.encode([Changes(placed.patients, placed.partitions)], {}))
@@ -57,12 +56,3 @@ def _check_target(settings: Settings, changelog: Changelog) -> int:
             f"{changelog.topic} is not empty: import under an application_id that no worker had yet"
         )
     return partitions
-
-
-def _guarantee(settings: Settings, group: Source) -> tuple[Sink, Guarantee]:
-    if settings.processing_guarantee == "at_least_once":
-        sink = make_sink(settings)
-        return sink, AtLeastOnce(sink, group.commit)
-    patient = max(settings.transaction_timeout, TIMEOUT_S)
-    transactional = make_transactional_sink(settings.model_copy(update={"transaction_timeout": patient}))
-    return transactional, ExactlyOnce(transactional, settings.observations_topic, group.group_metadata)

@@ -8,9 +8,10 @@ from contextlib import closing
 import numpy as np
 
 from model.risk_model import RiskModel
+from stream.assembly import make_changelog
 from stream.batch.waves import pack
 from stream.clients import make_source
-from stream.commands.changelog_reader import changelog_of, to_ends
+from stream.commands.changelog_reader import to_ends
 from stream.decode.decoder import Decoder
 from stream.publish.dead_letters import PREFIX
 from stream.records import Code, Headers, Outgoing, Records
@@ -31,7 +32,7 @@ class Replica:
         self._decoder = Decoder(settings.max_event_bytes, settings.max_future)
         self._store = StateStore(fresh, settings.initial_resident_patients, settings.max_resident_patients)
         self._stepper = Stepper(model, self._store, fresh, pack, self._expire_after_ms)
-        self._changelog = changelog_of(settings, model)
+        self._changelog = make_changelog(settings, model)
         self._installed: list[Changes] = []
 
     def install(self, partition: int, patients: Patients, stream_time: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
@@ -16,7 +15,7 @@ from stream._kafka_python import configuration, create, translated
 from stream.connection import Connection
 from stream.errors import BrokerError, BrokerUnavailable, CommitError, DeliveryError
 from stream.failpoints import reach
-from stream.publish._ending import Ending
+from stream.publish._transaction import Transaction
 from stream.publish.kafka_python import MAX_UNACKNOWLEDGED, columns
 from stream.publish.sink import CLOSE_TIMEOUT_S, FULL_QUEUE_WAIT_S, MAX_RECORD_BYTES, RESET_TIMEOUT_S
 from stream.records import Outgoing
@@ -49,9 +48,7 @@ class KafkaPythonTransactionalSink:
         )
         self._timeout = timeout
         self._producer: KafkaProducer | None = None
-        self._open = False
-        self._ending: Ending | None = None
-        self._acknowledged: list[Callable[[], None]] = []
+        self._transaction = Transaction()
         self._sent: deque[tuple[str, FutureRecordMetadata]] = deque()  # topic and report
 
     def send(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None = None) -> None:
@@ -68,13 +65,13 @@ class KafkaPythonTransactionalSink:
             raise _lost(topic, error) from None
         self._reap()
         if on_acknowledged:
-            self._acknowledged.append(on_acknowledged)
+            self._transaction.on_committed(on_acknowledged)
 
     def service(self) -> None:
-        if self._ending is None:
-            self._reap()
-        elif not self._ending.is_alive():
+        if self._transaction.ended:
             self._finish()
+        elif not self._transaction.ending:
+            self._reap()
 
     def flush(self, timeout: float) -> None:
         self._finish()
@@ -101,7 +98,7 @@ class KafkaPythonTransactionalSink:
             self._step(producer, deadline, manager.begin_commit)
             reach("committed")
 
-        self._ending = Ending(end, self._timeout + 1)
+        self._transaction.end(end, self._timeout + 1)
 
     def reset(self) -> None:
         self._drop()
@@ -122,30 +119,23 @@ class KafkaPythonTransactionalSink:
 
     def _finish(self) -> None:
         """Wait for the transaction that is being ended, if any."""
-        ending, self._ending = self._ending, None
-        if ending is None:
+        if not self._transaction.ending:
             return
         try:
-            ending.result()
+            self._transaction.finish()
         except BrokerError:
             self._reap()  # a record that was not delivered says more
             raise
-        self._open = False
         self._sent.clear()
-        acknowledged, self._acknowledged = self._acknowledged, []
-        for call in acknowledged:
-            call()
 
     def _begun(self) -> KafkaProducer:
         self._finish()
         if self._producer is None:
             raise DeliveryError("the sink is not open")
-        if not self._open:
-            try:
-                self._producer.begin_transaction()
-            except KafkaError as error:
-                raise _lost("the producer", error) from None
-            self._open = True
+        try:
+            self._transaction.begin(self._producer.begin_transaction)
+        except KafkaError as error:
+            raise _lost("the producer", error) from None
         return self._producer
 
     def _step(self, producer: KafkaProducer, deadline: float, step: Callable[[], Any]) -> None:
@@ -169,10 +159,8 @@ class KafkaPythonTransactionalSink:
                 raise _lost(topic, report.exception)
 
     def _drop(self) -> None:
-        with suppress(BrokerError):
-            self._finish()
+        self._transaction.give_up()
         producer, self._producer = self._producer, None
-        self._open, self._acknowledged = False, []
         self._sent.clear()
         if producer is not None:
             _end(producer)

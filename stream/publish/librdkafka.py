@@ -33,6 +33,7 @@ log.addFilter(lambda record: "enable.gapless.guarantee is experimental" not in r
 DELIVERY_TIMEOUT_MS = 120_000
 TIMEOUTS = ("message.timeout.ms", "delivery.timeout.ms")  # one property, two names
 GAPLESS = {"enable.idempotence": True, "enable.gapless.guarantee": True, "delivery.timeout.ms": 0}
+MAX_QUEUED = 100_000
 ANY_PARTITION = -1
 NOW = 0
 
@@ -50,16 +51,7 @@ class LibrdkafkaSink:
     """
 
     def __init__(self, connection: Connection, *, linger_ms: int = 5, compression: str = "lz4") -> None:
-        settings = configuration(
-            connection,
-            {
-                "linger.ms": linger_ms,
-                "compression.type": compression,
-                "partitioner": "murmur2_random",
-                "queue.buffering.max.messages": 100_000,
-                "message.max.bytes": MAX_RECORD_BYTES,
-            },
-        )
+        settings = producer_settings(connection, linger_ms, compression, MAX_QUEUED)
         patience_ms = [settings.pop(name) for name in TIMEOUTS if name in settings] or [DELIVERY_TIMEOUT_MS]
         self._patience_s = float(patience_ms[-1]) / 1000
         self._settings = settings | GAPLESS
@@ -149,16 +141,7 @@ class LibrdkafkaSink:
         reports: list[Report | None] = [None] * rows
         for row in marked:
             reports[row] = report
-        partitions, timestamps, headers = outgoing.partitions, outgoing.timestamps, outgoing.headers
-        return zip(
-            outgoing.values,
-            outgoing.keys,
-            repeat(ANY_PARTITION, rows) if partitions is None else partitions.tolist(),
-            repeat(NOW, rows) if timestamps is None else timestamps.tolist(),
-            repeat(None, rows) if headers is None else headers,
-            reports,
-            strict=True,
-        )
+        return zip(*columns(outgoing), reports, strict=True)
 
     def _produce_when_there_is_room(self, producer: Producer, record: tuple[Any, ...]) -> None:
         while self._failure is None:
@@ -202,6 +185,35 @@ class _Sent:
 
     waiting: int
     since: float
+
+
+def producer_settings(
+    connection: Connection, linger_ms: int, compression: str, max_queued: int
+) -> dict[str, Any]:
+    """What both sinks ask of a producer. max_queued: records, beyond which `produce` is refused."""
+    return configuration(
+        connection,
+        {
+            "linger.ms": linger_ms,
+            "compression.type": compression,
+            "partitioner": "murmur2_random",
+            "queue.buffering.max.messages": max_queued,
+            "message.max.bytes": MAX_RECORD_BYTES,
+        },
+    )
+
+
+def columns(outgoing: Outgoing) -> tuple[Iterable[Any], ...]:
+    """Values, keys, partitions, timestamps and headers, as `Producer.produce` wants them."""
+    rows = len(outgoing)
+    partitions, timestamps, headers = outgoing.partitions, outgoing.timestamps, outgoing.headers
+    return (
+        outgoing.values,
+        outgoing.keys,
+        repeat(ANY_PARTITION, rows) if partitions is None else partitions.tolist(),
+        repeat(NOW, rows) if timestamps is None else timestamps.tolist(),
+        repeat(None, rows) if headers is None else headers,
+    )
 
 
 def _reported(outgoing: Outgoing) -> list[int]:

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import repeat
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from stream._librdkafka import configuration, create, reason, translated
+from stream._librdkafka import create, reason, translated
 from stream.connection import Connection
 from stream.errors import BrokerError, BrokerUnavailable, CommitError, DeliveryError
 from stream.failpoints import reach
-from stream.publish._ending import Ending
-from stream.publish.sink import FULL_QUEUE_WAIT_S, MAX_RECORD_BYTES, RESET_TIMEOUT_S
+from stream.publish._transaction import Transaction
+from stream.publish.librdkafka import columns, producer_settings
+from stream.publish.sink import FULL_QUEUE_WAIT_S, RESET_TIMEOUT_S
 from stream.records import Outgoing
 
 log = logging.getLogger(__name__)
 log.addFilter(lambda record: "property and will be ignored" not in record.getMessage())  # of a consumer
 
-ANY_PARTITION = -1
-NOW = 0
+MAX_QUEUED = 500_000
 RETRY_S = 0.05
 NOT_ALLOWED = {
     KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
@@ -47,40 +46,19 @@ class LibrdkafkaTransactionalSink:
         linger_ms: int = 5,
         compression: str = "lz4",
     ) -> None:
-        self._settings = configuration(
-            connection,
-            {
-                "linger.ms": linger_ms,
-                "compression.type": compression,
-                "partitioner": "murmur2_random",
-                "queue.buffering.max.messages": 500_000,
-                "message.max.bytes": MAX_RECORD_BYTES,
-            },
-        )
-        self._settings |= {
+        self._settings = producer_settings(connection, linger_ms, compression, MAX_QUEUED) | {
             "transactional.id": transactional_id,
             "transaction.timeout.ms": int(timeout * 1000),
         }
         self._timeout = timeout
         self._producer: Producer | None = None
-        self._open = self._stuck = False
-        self._ending: Ending | None = None
-        self._acknowledged: list[Callable[[], None]] = []
+        self._transaction = Transaction()
 
     def send(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None = None) -> None:
         producer = self._begun()
         produce, topic = producer.produce, outgoing.topic
-        rows, partitions, timestamps = len(outgoing), outgoing.partitions, outgoing.timestamps
-        records: Iterable[tuple[Any, ...]] = zip(
-            outgoing.values,
-            outgoing.keys,
-            repeat(ANY_PARTITION, rows) if partitions is None else partitions.tolist(),
-            repeat(NOW, rows) if timestamps is None else timestamps.tolist(),
-            repeat(None, rows) if outgoing.headers is None else outgoing.headers,
-            strict=True,
-        )
         try:
-            for value, key, partition, timestamp, headers in records:
+            for value, key, partition, timestamp, headers in zip(*columns(outgoing), strict=True):
                 try:
                     produce(topic, value, key, partition, None, None, timestamp, headers)
                 except BufferError:
@@ -91,18 +69,17 @@ class LibrdkafkaTransactionalSink:
         except (KafkaException, SystemError) as error:
             raise DeliveryError(f"{topic}: a record was not taken: {_text(error)}") from None
         if on_acknowledged:
-            self._acknowledged.append(on_acknowledged)
+            self._transaction.on_committed(on_acknowledged)
 
     def service(self) -> None:
-        if self._ending is not None:
-            if not self._ending.is_alive():
-                self._finish()
-        elif self._producer is not None:
+        if self._transaction.ended:
+            self._transaction.finish()
+        elif self._producer is not None and not self._transaction.ending:
             with _as_delivery_error():
                 self._producer.poll(0)
 
     def flush(self, timeout: float) -> None:
-        self._finish()
+        self._transaction.finish()
         if self._producer is None:
             return
         with _as_delivery_error():
@@ -120,7 +97,7 @@ class LibrdkafkaTransactionalSink:
             self._until(deadline, producer.commit_transaction)
             reach("committed")
 
-        self._ending = Ending(end, self._timeout + 1)
+        self._transaction.end(end, self._timeout + 1)
 
     def reset(self) -> None:
         self._drop()
@@ -138,42 +115,24 @@ class LibrdkafkaTransactionalSink:
     def close(self) -> None:
         """As `Sink.close`; what is not being committed is aborted."""
         with suppress(BrokerError):
-            self._finish()
-        if self._producer is not None and self._open and not self._stuck:
+            self._transaction.finish()
+        if self._producer is not None and self._transaction.open and not self._transaction.stuck:
             with suppress(KafkaException, SystemError):
                 self._producer.abort_transaction(RESET_TIMEOUT_S)
         self._drop()
 
-    def _finish(self) -> None:
-        """Wait for the transaction that is being ended, if any."""
-        ending, self._ending = self._ending, None
-        if ending is None:
-            return
-        try:
-            ending.result()
-        finally:
-            self._stuck = ending.is_alive()
-        self._open = False
-        acknowledged, self._acknowledged = self._acknowledged, []
-        for call in acknowledged:
-            call()
-
     def _begun(self) -> Producer:
-        self._finish()
+        self._transaction.finish()
         if self._producer is None:
             raise DeliveryError("the sink is not open")
-        if not self._open:
-            with _as_delivery_error():
-                self._producer.begin_transaction()
-            self._open = True
+        with _as_delivery_error():
+            self._transaction.begin(self._producer.begin_transaction)
         return self._producer
 
     def _drop(self) -> None:
-        with suppress(BrokerError):
-            self._finish()
+        self._transaction.give_up()
+        stuck, self._transaction.stuck = self._transaction.stuck, False
         producer, self._producer = self._producer, None
-        self._open, self._acknowledged = False, []
-        stuck, self._stuck = self._stuck, False
         if stuck:
             return  # in use by a call that may never return; the next producer fences it
         if producer is not None:

@@ -30,12 +30,13 @@ def admit(store: StateStore, events: Events, expire_after_ms: int) -> Admission:
     """Give each event's patient a slot, carry the stream times on, and remember the events for the next
     that repeats one. Raises `StateError`."""
     slots = store.admit(events.patients, events.partitions)
-    fresh = events.offsets >= store.stays(slots)["next_offset"]
+    stays = store.stays(slots)
+    fresh = events.offsets >= stays["next_offset"]
     applied = len(events) - int(fresh.sum())
     if applied:
-        events, slots = events.keep(fresh), slots[fresh]
+        events, slots, stays = events.keep(fresh), slots[fresh], stays[fresh]
     stream_times = store.stream_times(events.partitions, events.observed_at)
-    over = expired(store.stays(slots), stream_times, expire_after_ms)
+    over = expired(stays, stream_times, expire_after_ms)
     last = np.where(over, np.uint64(0), store.digests(slots))
     repeated = repeats(slots, events.digests, last, events.kinds)
     store.remember(slots, events.digests)

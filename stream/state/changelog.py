@@ -141,22 +141,29 @@ class Changelog:
             raise self._refused(values[int(np.argmin(sound))], kind)
         return records
 
+    def fault(self, value: bytes) -> str:
+        """Why a value that cannot be read is none of this changelog: `foreign` (not written by vitalstream),
+        of another `version` or `model`, or else its `checksum`."""
+        head = _head(value)
+        if head is None or head["magic"] != MAGIC:
+            return "foreign"
+        if head["version"] != VERSION:
+            return "version"
+        return "model" if head["model"] != self._model else "checksum"
+
     def _refused(self, value: bytes, kind: int) -> StateError:
         """Why this value is none that can be read, and what to do."""
-        head = np.zeros(1, np.dtype(HEADER))
-        head.view(np.uint8)[: len(value)] = np.frombuffer(value[: head.nbytes], np.uint8)
-        (found,) = head
-        what = f"{self.topic}: a record of the state"
-        if len(value) < head.nbytes or found["magic"] != MAGIC:
+        what, fault, head = f"{self.topic}: a record of the state", self.fault(value), _head(value)
+        if head is None or fault == "foreign":
             return StateError(f"{what} was not written by vitalstream; does another program use the topic?")
-        if found["version"] != VERSION:
+        if fault == "version":
             return StateError(
-                f"{what} has version {found['version']}, this worker reads {VERSION}: run the release that "
+                f"{what} has version {head['version']}, this worker reads {VERSION}: run the release that "
                 "wrote it, or replay the input under a new application_id"
             )
-        if found["model"] != self._model:
+        if fault == "model":
             return StateError(
-                f"{what} is of model {int(found['model']):016x}, this worker has {self._model:016x}: states "
+                f"{what} is of model {int(head['model']):016x}, this worker has {self._model:016x}: states "
                 "of one model mean nothing to another; start the new model under a new application_id"
             )
         name = "a patient" if kind == PATIENT else "a partition"
@@ -164,6 +171,15 @@ class Changelog:
             f"{what} of {name} is damaged (checksum): replay the input under a new application_id, or "
             "bring back the topic from a copy"
         )
+
+
+def _head(value: bytes) -> np.void | None:
+    """The fields of `HEADER`, None where the value is too short for them."""
+    dtype = np.dtype(HEADER)
+    if len(value) < dtype.itemsize:
+        return None
+    (head,) = np.frombuffer(value[: dtype.itemsize], dtype)
+    return head  # type: ignore[no-any-return]
 
 
 def _sealed(records: NDArray[np.void]) -> list[bytes]:

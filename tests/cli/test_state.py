@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
 
-from stream.assembly import build_worker, load_model
-from stream.commands.changelog_reader import changelog_of
+from stream.assembly import build_worker, load_model, make_changelog
 from stream.connection import Connection
 from stream.ingest.simulator import Ward
 from stream.publish.librdkafka import LibrdkafkaSink
@@ -196,7 +195,7 @@ class Fault:
 def rewrite(state: States, change: Callable[[Patients], Any], new_id: bytes | None = None) -> None:
     """Change a state and seal it again, as an error in the program would."""
     settings, key = state.flow.settings(), NAMES[0].encode()
-    changelog = changelog_of(settings, load_model(settings))
+    changelog = make_changelog(settings, load_model(settings))
     found = changelog.patients({key: latest(state, key)})
     copied = Patients([new_id or key], found.rows.copy(), found.stays.copy(), found.digests.copy())
     change(copied)

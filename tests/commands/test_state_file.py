@@ -102,11 +102,11 @@ def test_records_that_cannot_be_read_are_counted_by_kind(place, kind):
     changelog = Changelog("states", MODEL, SIZE)
     encoded = changelog.encode([Changes(patients([b"a", b"b"]), np.zeros(2, np.int32))], {0: Mark(7, 9)})
     latest = dict(zip(encoded.keys, encoded.values, strict=True))
-    assert sound(changelog, MODEL, latest).mark == Mark(7, 9)
+    assert sound(changelog, latest).mark == Mark(7, 9)
     for key in (b"a", PARTITION_KEY):
         damaged = bytearray(latest[key])
         damaged[place] ^= 1
-        found = sound(changelog, MODEL, latest | {key: bytes(damaged), b"c": b"short"})
+        found = sound(changelog, latest | {key: bytes(damaged), b"c": b"short"})
         assert found.unsound == Counter([kind, "foreign"])
         assert found.ids == {key, b"c"}
         assert b"b" in found.patients.ids
