@@ -121,16 +121,21 @@ class Reader:
         if live:
             self._thread.start()
 
-    def latency(self, from_ms: float) -> Latency:
-        """Time − `observed_at`, in milliseconds of one clock. Waits until all is read. Events due before
-        `from_ms` are left out."""
+    def waits(self) -> tuple[np.ndarray, np.ndarray]:
+        """When each event was due, ms, and how long after that its score was there, ms. Waits until all is
+        read."""
         if not self._live:
             self._thread.start()
         self._thread.join()
         if len(self._values) < self._events:
             raise RuntimeError(f"{self._events - len(self._values)} records are missing in {self._topic}")
         due = np.array([int(OBSERVED_AT.search(value)[1]) for value in self._values])
-        waited = (np.array(self._at) - due)[due >= from_ms]
+        return due, np.array(self._at) - due
+
+    def latency(self, from_ms: float) -> Latency:
+        """Of the events due from `from_ms` on. Waits until all is read."""
+        due, waits = self.waits()
+        waited = waits[due >= from_ms]
         p50, p99 = np.percentile(waited, [50, 99])
         return Latency(len(waited), float(p50), float(p99), float(waited.max()))
 

@@ -29,6 +29,7 @@ from stream.publish.sink import Sink
 from stream.settings import Settings
 from stream.state.changelog import Changelog
 from stream.state.restore import Restorer, Rules
+from stream.state.standby import Standby
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
 from stream.web.health import HealthServer
@@ -71,6 +72,8 @@ class Worker:
             rooms.callback(self.pipeline.close)
             self._serve(rooms)
             source = self.pipeline.rooms.source
+            if settings.standby_replicas == "all":
+                self.pipeline.rooms.standby.open()
             source.subscribe(settings.observations_topic, self.pipeline, held=True)
             self.pipeline.run(stop, until_idle)
 
@@ -105,6 +108,7 @@ def _pipeline(settings: Settings, metrics: Metrics) -> Pipeline:
     group = settings.application_id
     source = make_source(settings, group, instance_id=settings.instance_id, auto_offset_reset=on_gap)
     changelog = make_changelog(settings, model)
+    standby = Standby(partial(make_source, settings, group, auto_offset_reset="error"), changelog.topic)
     sink, guarantee = make_outputs(settings, source)
     expire_after_ms = int(settings.expire_after * 1000)
     metrics.describe_model(model.name, model.hash, model.target)
@@ -124,7 +128,9 @@ def _pipeline(settings: Settings, metrics: Metrics) -> Pipeline:
                 skip_gaps=settings.on_gap == "skip",
                 patience=2 * settings.transaction_timeout,
             ),
+            standby,
         ),
+        standby=standby,
         stepper=Stepper(model, store, fresh, pack, expire_after_ms),
         vitals=VitalSigns(model.vital_columns),
         encoder=ScoreEncoder(

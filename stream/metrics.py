@@ -84,6 +84,8 @@ class Metrics:
         self.lag = gauge("consumer_lag_records", "Records not yet read.", ["partition"])
         self.assigned = gauge("partitions_assigned", "Partitions assigned to this worker.")
         self.restoring = gauge("partitions_restoring", "Assigned partitions whose state is being restored.")
+        self.followed = gauge("standby_partitions", "Partitions of others whose state this worker follows.")
+        self.standby_lag = gauge("standby_lag_records", "Changelog records of those, not yet read.")
         self.resident = gauge("patients_resident", "Patients with state on the device.")
         self.evicted = gauge("patients_evicted", "Patients with state in host memory.")
         self.slot_bytes = gauge("patient_state_bytes", "Device memory of one patient's state.")

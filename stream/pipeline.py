@@ -25,6 +25,7 @@ from stream.publish.sink import Sink
 from stream.records import Events, Kind, Records, Refused, Scores
 from stream.state.admission import Admission, admit
 from stream.state.restore import Restorer
+from stream.state.standby import Standby
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
 
@@ -46,6 +47,7 @@ class Rooms:
     decoder: Decoder
     store: StateStore
     restorer: Restorer
+    standby: Standby
     stepper: Stepper
     vitals: VitalSigns
     encoder: ScoreEncoder
@@ -130,6 +132,7 @@ class Pipeline:
     def close(self) -> None:
         """End the epoch, leave the group; leave it too where something fails."""
         with ExitStack() as rooms:
+            rooms.callback(self.rooms.standby.close)
             rooms.callback(self.rooms.restorer.close)
             rooms.callback(self.rooms.sink.close)
             rooms.callback(self.rooms.source.close)
@@ -139,6 +142,7 @@ class Pipeline:
     def on_assigned(self, partitions: Sequence[int]) -> None:
         log.info("assigned: partitions %s", sorted(partitions))
         self.assigned.update(partitions)
+        self.rooms.standby.own(partitions)
         reach("assigned")
         if self._begun and self._lost is None:
             self.rooms.restorer.request(partitions)
@@ -251,6 +255,8 @@ class Pipeline:
         metrics.show_lag(self.rooms.source.lag())
         metrics.assigned.set(len(self.assigned))
         metrics.restoring.set(len(self.rooms.restorer.pending))
+        metrics.followed.set(self.rooms.standby.followed)
+        metrics.standby_lag.set(self.rooms.standby.lag)
         metrics.resident.set(store.resident)
         metrics.evicted.set(store.evicted)
 
@@ -260,6 +266,7 @@ class Pipeline:
         self.rooms.committer.forget(partitions)
         self._forget(partitions)
         self.assigned.difference_update(partitions)
+        self.rooms.standby.follow(partitions)
 
     def _forget(self, partitions: Sequence[int]) -> None:
         self.rooms.restorer.forget(partitions)

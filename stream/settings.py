@@ -84,6 +84,9 @@ class Settings(BaseSettings):
     on_gap: Literal["fail", "skip"] = Field(
         "fail", description="Where input or state is gone that was not scored yet: stop, or go on without."
     )
+    standby_replicas: Literal["none", "all"] = Field(
+        "none", description="Whether a worker keeps the others' states in host memory, to take over at once."
+    )
     expire_after: float = Field(
         259_200.0, gt=0, description="Seconds of event time after which a silent patient's state is dropped."
     )

@@ -17,7 +17,7 @@ from stream.errors import BrokerUnavailable, StateError, TopicError
 from stream.records import Records
 from stream.settings import Settings
 from stream.state.changelog import Changelog, Mark, Patients
-from stream.state.restore import EARLIEST, POLL_RECORDS, POLL_S, keep_latest
+from stream.state.replica import POLL_RECORDS, POLL_S, Replica, fold, read_on
 
 STALLED_S = 30.0
 
@@ -48,20 +48,20 @@ def read_changelog(settings: Settings, changelog: Changelog, patience: float = 0
     read: dict[int, Partition] = {}
     with closing(make()) as source, closing(make()) as group:
         group.assign(settings.observations_topic, {})
-        latest: dict[int, dict[bytes, bytes]] = {one: {} for one in _partitions(source, changelog.topic)}
-        source.assign(changelog.topic, dict.fromkeys(latest, EARLIEST))
+        replicas = {one: Replica() for one in _partitions(source, changelog.topic)}
+        read_on(source, changelog.topic, replicas)
         since = time.monotonic()
         for records in to_ends(source):
-            keep_latest(records, latest)
-            ended = sorted(latest.keys() & source.ended())
+            fold(records, replicas)
+            ended = sorted(replicas.keys() & source.ended())
             committed = group.committed(ended) if ended else {}
             waited = time.monotonic() - since
             for one in ended:
-                found = Partition(latest[one], committed.get(one))
+                found = Partition(replicas[one].latest, committed.get(one))
                 if waited >= patience or _settled(changelog, found):
                     read[one] = found
-                    del latest[one]
-            if not latest:
+                    del replicas[one]
+            if not replicas:
                 break
     return dict(sorted(read.items()))
 

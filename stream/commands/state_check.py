@@ -16,7 +16,7 @@ from stream.assembly import make_changelog
 from stream.clients import make_source
 from stream.commands.changelog_reader import Partition, Sound, read_changelog, sound
 from stream.commands.state_file import States
-from stream.commands.state_replay import Replica, replay
+from stream.commands.state_replay import Rerun, replay
 from stream.settings import Settings
 from stream.state.changelog import Mark, Patients
 from stream.state.stays import expired
@@ -160,15 +160,15 @@ def _compare_with_replay(
     faults: Counter[str],
 ) -> dict[int, int]:
     """How many records of each partition were replayed."""
-    replica = Replica(settings, model)
+    rerun = Rerun(settings, model)
     if imported is not None:
         begun = imported.placed(dict.fromkeys(found, 0))
         for one in ends:
-            replica.install(one, begun.of(one), begun.marks[one].stream_time)
-    counts = replay(settings, replica, ends)
+            rerun.install(one, begun.of(one), begun.marks[one].stream_time)
+    counts = replay(settings, rerun, ends)
     after_ms = int(settings.expire_after * 1000)
-    for one, wanted in replica.states(list(ends)).items():
-        now = replica.stream_time(one)
+    for one, wanted in rerun.states(list(ends)).items():
+        now = rerun.stream_time(one)
         mark = found[one].mark
         faults["stream_time"] += mark is not None and mark.stream_time != now
         faults.update(

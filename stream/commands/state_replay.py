@@ -18,12 +18,12 @@ from stream.records import Code, Headers, Outgoing, Records
 from stream.settings import Settings
 from stream.state.admission import admit
 from stream.state.changelog import Changes, Patients
-from stream.state.restore import EARLIEST, keep_latest
+from stream.state.replica import EARLIEST, Replica, fold
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
 
 
-class Replica:
+class Rerun:
     """A worker's decoder, store and stepper without its outputs."""
 
     def __init__(self, settings: Settings, model: RiskModel) -> None:
@@ -49,15 +49,15 @@ class Replica:
     def states(self, partitions: list[int]) -> dict[int, Patients]:
         """What the changelog should hold of each partition. To be called once."""
         outgoing = self._changelog.encode([*self._installed, *self._store.take_changes()], {})
-        latest: dict[int, dict[bytes, bytes]] = {one: {} for one in partitions}
-        keep_latest(_as_records(outgoing), latest)
-        return {one: self._changelog.patients(values) for one, values in latest.items()}
+        replicas = {one: Replica() for one in partitions}
+        fold(_as_records(outgoing), replicas)
+        return {one: self._changelog.patients(replica.latest) for one, replica in replicas.items()}
 
     def stream_time(self, partition: int) -> int:
         return self._store.stream_time(partition)
 
 
-def replay(settings: Settings, replica: Replica, ends: Mapping[int, int]) -> dict[int, int]:
+def replay(settings: Settings, rerun: Rerun, ends: Mapping[int, int]) -> dict[int, int]:
     """Take the input of each partition of `ends` from its first record up to, not including, that offset;
     how many records it had. Raises `BrokerError`.
 
@@ -74,7 +74,7 @@ def replay(settings: Settings, replica: Replica, ends: Mapping[int, int]) -> dic
             before = _before(records, ends)
             for one in np.unique(before.partitions).tolist():
                 counts[one] += int((before.partitions == one).sum())
-            replica.apply(_without(before, early) if early else before)
+            rerun.apply(_without(before, early) if early else before)
             if done := open_ & (_reached(records, ends) | source.ended()):
                 source.pause(sorted(done))
                 open_ -= done

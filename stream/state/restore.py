@@ -21,29 +21,22 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from stream.errors import BrokerUnavailable, GapError, TopicError, VitalstreamError
-from stream.records import Records
 from stream.state.changelog import Changelog, Mark, Patients
+from stream.state.replica import EARLIEST, POLL_RECORDS, POLL_S, Reader, Replica, fold, read_on
+from stream.state.standby import Standby
 
 log = logging.getLogger(__name__)
 
-EARLIEST = -2
-POLL_RECORDS = 20_000
-POLL_S = 0.1
 ASK_AGAIN_S = 0.02
 RETRY_S = 0.2
 
 
-class Reader(Protocol):
-    """What is needed of a source that reads given partitions of one topic to their ends."""
+class RestoringReader(Reader, Protocol):
+    """What is needed of a source made `to_end`, with the group's id."""
 
-    def assign(self, topic: str, offsets: Mapping[int, int]) -> None: ...
-    def poll(self, max_records: int, timeout: float) -> Records: ...
     def ended(self) -> set[int]: ...
-    def partition_count(self, topic: str) -> int: ...
     def committed(self, partitions: Sequence[int]) -> dict[int, int]: ...
-    def beginning_offsets(self, partitions: Sequence[int]) -> dict[int, int]: ...
     def end_offsets(self, partitions: Sequence[int]) -> dict[int, int]: ...
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +64,17 @@ class Rules:
 
 class Restorer:
     """make_reader: a source outside of group management that keeps track of ends, with the group's id, so
-    that it knows committed offsets."""
+    that it knows committed offsets. standby: what it has of a partition need not be read again."""
 
-    def __init__(self, make_reader: Callable[[], Reader], changelog: Changelog, rules: Rules) -> None:
+    def __init__(
+        self,
+        make_reader: Callable[[], RestoringReader],
+        changelog: Changelog,
+        rules: Rules,
+        standby: Standby,
+    ) -> None:
         self._make_reader, self._changelog, self._rules = make_reader, changelog, rules
+        self._standby = standby
         self._requests: SimpleQueue[dict[int, int] | None] = SimpleQueue()
         self._done: SimpleQueue[tuple[int, Restored] | VitalstreamError] = SimpleQueue()
         self._wanted: dict[int, int] = {}  # partition: number of its latest request
@@ -125,31 +125,34 @@ class Restorer:
     def _run(self) -> None:
         while (asked := self._requests.get()) is not None:
             try:
-                while asked := self._still_wanted(asked):
-                    try:
-                        self._restore(asked)
-                    except BrokerUnavailable as error:
-                        log.warning("restoring waits for the broker: %s", error)
-                        time.sleep(RETRY_S)
+                self._serve(asked)
             except VitalstreamError as error:
                 self._done.put(error)
+
+    def _serve(self, asked: dict[int, int]) -> None:
+        """Where the broker goes away, go on later from what was read."""
+        replicas = {partition: Replica() for partition in asked} | self._standby.take(asked)
+        while asked := self._still_wanted(asked):
+            try:
+                self._restore(asked, replicas)
+            except BrokerUnavailable as error:
+                log.warning("restoring waits for the broker: %s", error)
+                time.sleep(RETRY_S)
 
     def _still_wanted(self, asked: Mapping[int, int]) -> dict[int, int]:
         return {one: number for one, number in asked.items() if self._wanted.get(one) == number}
 
-    def _restore(self, asked: dict[int, int]) -> None:
+    def _restore(self, asked: dict[int, int], replicas: Mapping[int, Replica]) -> None:
         """Read all of `asked` at once; each is handed over, and taken out of it, when it is complete."""
         begun = time.monotonic()
-        latest: dict[int, dict[bytes, bytes]] = {partition: {} for partition in asked}
         ended_at: dict[int, float] = {}
         asked_at = 0.0
         with closing(self._make_reader()) as changelog, closing(self._make_reader()) as reader:
             self._check_partitions(reader)
-            changelog.assign(self._changelog.topic, {})
-            changelog.assign(self._changelog.topic, changelog.beginning_offsets(list(asked)))
+            read_on(changelog, self._changelog.topic, {one: replicas[one] for one in asked})
             reader.assign(self._rules.topic, {})
             while waiting := self._still_wanted(asked).keys():
-                keep_latest(changelog.poll(POLL_RECORDS, POLL_S), latest)
+                fold(changelog.poll(POLL_RECORDS, POLL_S), replicas)
                 now, ended = time.monotonic(), sorted(waiting & changelog.ended())
                 if not ended or now - asked_at < ASK_AGAIN_S:
                     continue
@@ -158,7 +161,7 @@ class Restorer:
                     continue
                 for partition in ended:
                     waited = now - ended_at.setdefault(partition, now)
-                    found = self._complete(reader, partition, latest[partition], committed, waited)
+                    found = self._complete(reader, partition, replicas[partition].latest, committed, waited)
                     if found is not None:
                         self._done.put((asked.pop(partition), found))
                         log.info(
@@ -168,7 +171,7 @@ class Restorer:
 
     def _complete(
         self,
-        reader: Reader,
+        reader: RestoringReader,
         partition: int,
         latest: Mapping[bytes, bytes],
         committed: Mapping[int, int],
@@ -183,7 +186,7 @@ class Restorer:
         stream_time = mark.stream_time if mark else 0
         return Restored(partition, offset, stream_time, self._changelog.patients(latest), skipped)
 
-    def _check_partitions(self, reader: Reader) -> None:
+    def _check_partitions(self, reader: RestoringReader) -> None:
         """A changed count would move patients away from their state."""
         inputs, states = (reader.partition_count(one) for one in (self._rules.topic, self._changelog.topic))
         if inputs != states:
@@ -206,7 +209,7 @@ class Restorer:
             raise GapError(self._rules.topic, partition, _DIFFER.format(self._rules.topic, committed, state))
         return committed
 
-    def _retained(self, reader: Reader, partition: int, offset: int) -> tuple[int, int]:
+    def _retained(self, reader: RestoringReader, partition: int, offset: int) -> tuple[int, int]:
         """The offset that there is at or after `offset`, and how many events lie between."""
         first, end = (ask([partition])[partition] for ask in (reader.beginning_offsets, reader.end_offsets))
         if offset == EARLIEST or first <= offset <= end:
@@ -216,7 +219,7 @@ class Restorer:
         return (first, first - offset) if offset < first else (end, 0)
 
 
-def _committed(reader: Reader, partitions: Sequence[int]) -> dict[int, int] | None:
+def _committed(reader: RestoringReader, partitions: Sequence[int]) -> dict[int, int] | None:
     """None where the group's coordinator is on the move: what was read of the changelog stays good."""
     try:
         return reader.committed(partitions)
@@ -230,15 +233,3 @@ _COUNTS = (
 )
 _DIFFER = "the group's committed offset in {0} is {1}, but the changelog has {2}"
 _GONE = "the next event to score has offset {0}, but only {1} to {2} are retained"
-
-
-def keep_latest(records: Records, latest: dict[int, dict[bytes, bytes]]) -> None:
-    """Fold records into the latest value of each key, by partition. Tombstones take their key away."""
-    rows = zip(records.partitions.tolist(), records.keys, records.values, strict=True)
-    for partition, key, value in rows:
-        if partition not in latest or key is None:
-            continue
-        if value is None:
-            latest[partition].pop(key, None)
-        else:
-            latest[partition][key] = value

@@ -58,6 +58,7 @@ class Crew:
         log = self.folder / f"{len(self.past) + len(self.members):03}-{name}.log"
         environment = {n: v for n, v in os.environ.items() if not n.startswith("VITALSTREAM_")}
         environment |= self.environment | {"VITALSTREAM_INSTANCE_ID": name}
+        environment["VITALSTREAM_STANDBY_REPLICAS"] = "all" if slot % 2 else "none"
         if failpoint:
             environment["VITALSTREAM_FAILPOINT"] = failpoint
         command = [sys.executable, "-m", "stream", "run", *arguments]

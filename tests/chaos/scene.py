@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -115,6 +119,7 @@ class Scene:
         """The workers end in order; then what they wrote is judged."""
         self.crew.stop(*self.crew.running())
         self._count_turmoil()
+        self._verify()
         self._replay()
         reference = self._reference
         for topics in (self.topics, reference):
@@ -132,6 +137,20 @@ class Scene:
     def close(self) -> None:
         self.crew.close()
         self._observer.close()
+
+    def _verify(self) -> None:
+        """`vitalstream state verify` finds the changelog sound and equal to a replay."""
+        environment = {n: v for n, v in os.environ.items() if not n.startswith("VITALSTREAM_")}
+        told = subprocess.run(
+            [sys.executable, "-m", "stream", "state", "verify", "--json"],
+            env=environment | self._environment(self.topics, self.servers),
+            capture_output=True,
+            text=True,
+            timeout=REFERENCE_S,
+        )
+        assert told.returncode == 0, f"state verify\n{told.stdout}{told.stderr}"
+        found = json.loads(told.stdout)
+        self.report.found["states verified (state verify)"] = sum(one["patients"] for one in found["partitions"])
 
     def _replay(self) -> None:
         """One worker, never interrupted, over the same input."""

@@ -4,112 +4,29 @@ of the test's choosing."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from stream.errors import BrokerUnavailable, GapError, StateError, TopicError
-from stream.records import Outgoing, Records
-from stream.state.changelog import Changelog, Changes, Mark, Patients
+from stream.errors import GapError, StateError, TopicError
 from stream.state.restore import Restored, Restorer, Rules
-from stream.state.stays import STAY
+from stream.state.standby import Standby
+from tests.state.cluster import CHANGELOG, PATIENCE_S, Cluster, MemoryReader, wait
 
-CHANGELOG = Changelog("states", "ab" * 32, 3)
 RULES = Rules("in", exactly_once=True, skip_gaps=False, patience=0.3)
-PATIENCE_S = 10.0
-
-
-@dataclass
-class Cluster:
-    """What is visible now. log: of each partition, keys and values of the changelog."""
-
-    log: dict[int, list[tuple[bytes, bytes | None]]] = field(default_factory=lambda: {0: [], 1: []})
-    offsets: dict[int, int] = field(default_factory=dict)
-    begin: int = 0
-    end: int = 1000
-    input_partitions: int = 2
-    state_partitions: int = 2
-    away: int = 0
-
-    def write(self, outgoing: Outgoing) -> None:
-        assert outgoing.partitions is not None
-        rows = zip(outgoing.partitions.tolist(), outgoing.keys, outgoing.values, strict=True)
-        for partition, key, value in rows:
-            self.log[partition].append((key or b"", value))
-
-    def epoch(self, offset: int, *patients: bytes, ended: Sequence[bytes] = (), partition: int = 0) -> None:
-        """An epoch's changelog; its offsets are for the test to commit."""
-        changes = [
-            Changes(states(*patients), np.full(len(patients), partition, np.int32)),
-            Changes(list(ended), np.full(len(ended), partition, np.int32)),
-        ]
-        self.write(CHANGELOG.encode(changes, {partition: Mark(offset, 10 * offset)}))
-
-
-def states(*ids: bytes) -> Patients:
-    count = len(ids)
-    rows = np.array([[len(one), 0, 0] for one in ids], np.float32).reshape(count, 3)
-    return Patients(list(ids), rows, np.zeros(count, STAY), np.zeros(count, np.uint64))
-
-
-class MemoryReader:
-    """A `Reader` of a cluster."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        if cluster.away:
-            cluster.away -= 1
-            raise BrokerUnavailable("nobody answers")
-        self._cluster = cluster
-        self._at: dict[int, int] = {}
-
-    def assign(self, topic: str, offsets: Mapping[int, int]) -> None:
-        self._at = dict.fromkeys(offsets, 0)
-
-    def poll(self, max_records: int, timeout: float) -> Records:
-        for partition, at in self._at.items():
-            if rows := self._cluster.log[partition][at:][:2]:
-                self._at[partition] += len(rows)
-                zeros = np.zeros(len(rows), np.int64)
-                keys, values = [key for key, _ in rows], [value for _, value in rows]
-                return Records("states", values, keys, (zeros + partition).astype(np.int32), zeros, zeros)
-        time.sleep(0.005)
-        return Records("states", [], [], np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64))
-
-    def ended(self) -> set[int]:
-        return {one for one, at in self._at.items() if at == len(self._cluster.log[one])}
-
-    def partition_count(self, topic: str) -> int:
-        return self._cluster.input_partitions if topic == "in" else self._cluster.state_partitions
-
-    def committed(self, partitions: Sequence[int]) -> dict[int, int]:
-        return {one: at for one, at in self._cluster.offsets.items() if one in partitions}
-
-    def beginning_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
-        return dict.fromkeys(partitions, self._cluster.begin)
-
-    def end_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
-        return dict.fromkeys(partitions, self._cluster.end)
-
-    def close(self) -> None: ...
 
 
 def restorer(cluster: Cluster, rules: Rules = RULES) -> Restorer:
-    return Restorer(lambda: MemoryReader(cluster), CHANGELOG, rules)
+    def reader() -> MemoryReader:
+        return MemoryReader(cluster)
+
+    return Restorer(reader, CHANGELOG, rules, Standby(reader, CHANGELOG.topic))
 
 
 def collect(restoring: Restorer, count: int = 1) -> dict[int, Restored]:
     found: dict[int, Restored] = {}
     wait(lambda: found.update({one.partition: one for one in restoring.restored()}) or len(found) == count)
     return found
-
-
-def wait(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.005)
 
 
 def restore(cluster: Cluster, rules: Rules = RULES) -> Restored:

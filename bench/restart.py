@@ -1,0 +1,145 @@
+"""How long scores pause while the workers of a group are restarted one after the other.
+
+A real broker, two workers, four partitions, a steady load. Every `EVERY_S` seconds one worker gets SIGTERM and,
+when it has ended, is started again. The pause of a restart is the longest time that an event due in those
+seconds waited until a `read_committed` consumer had its score.
+
+    python -m bench.restart [--patients 10000] [--rate 2000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from bench.broker import ROOT, WORKER, Broker, launch, local_broker, usage
+from bench.load import TICK_S, Reader, due_after, preload
+from bench.measure import markdown, write
+
+EVERY_S = 15.0
+RESTARTS = 4
+WORKERS = 2
+PATIENCE_S = 60.0
+WAYS: dict[str, dict[str, str]] = {
+    "as they come": {},
+    "standby_replicas all": {"STANDBY_REPLICAS": "all"},
+    "instance_id (static membership)": {"INSTANCE_ID": "worker-{}"},
+}
+
+
+class Group:
+    """The workers' processes. They are terminated on exit."""
+
+    def __init__(self, settings: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._processes = [self._start(number) for number in range(WORKERS)]
+
+    def __enter__(self) -> Group:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        for number in range(WORKERS):
+            self._stop(number)
+
+    def restart(self, number: int) -> None:
+        self._stop(number)
+        self._processes[number] = self._start(number)
+
+    def _start(self, number: int) -> subprocess.Popen[bytes]:
+        settings = {name: value.format(number) for name, value in self._settings.items()}
+        return launch(WORKER, settings)
+
+    def _stop(self, number: int) -> None:
+        process = self._processes[number]
+        process.send_signal(signal.SIGTERM)
+        if process.wait(PATIENCE_S):
+            raise RuntimeError(f"a worker ended with status {process.returncode}")
+
+
+def roll(broker: Broker, name: str, way: Mapping[str, str], patients: int, rate: int) -> dict[str, Any]:
+    """The pause of each restart, ms."""
+    topics = {
+        "OBSERVATIONS_TOPIC": f"{name}-observations",
+        "SCORES_TOPIC": f"{name}-scores",
+        "ALERTS_TOPIC": f"{name}-alerts",
+        "DEAD_LETTERS_TOPIC": f"{name}-dead-letters",
+    }
+    broker.create(*topics.values(), f"{name}-patient-state-changelog")
+    settings = {
+        "BOOTSTRAP_SERVERS": broker.bootstrap,
+        "APPLICATION_ID": name,
+        "METRICS_PORT": "0",
+        "LOG_LEVEL": "WARNING",
+        "DEVICE": "cpu",
+    }
+    seconds = EVERY_S * (RESTARTS + 1)
+    known = 2 * patients
+    preload(broker.bootstrap, topics["OBSERVATIONS_TOPIC"], known, patients)
+    reader = Reader(
+        broker.bootstrap, topics["SCORES_TOPIC"], known + due_after(round(seconds / TICK_S), rate), live=True
+    )
+    with Group(settings | topics | way) as group:
+        wait_for(broker, topics["SCORES_TOPIC"], known)
+        time.sleep(EVERY_S)
+        arguments = [topics["OBSERVATIONS_TOPIC"], str(rate), f"{seconds:g}", str(patients)]
+        load = [sys.executable, "-m", "bench.load", broker.bootstrap, *arguments]
+        with subprocess.Popen(load, cwd=ROOT, stdout=subprocess.PIPE) as sender:
+            time.sleep(EVERY_S)
+            begun = []
+            for restart in range(RESTARTS):
+                begun.append(time.time())
+                group.restart(restart % WORKERS)
+                time.sleep(max(begun[-1] + EVERY_S - time.time(), 0))
+            told = json.loads(sender.communicate()[0])
+        due, waits = reader.waits()
+    starts = [at * 1000 for at in begun]
+    pauses = [float(waits[(due >= at - 1000) & (due < at + (EVERY_S - 1) * 1000)].max()) for at in starts]
+    before = waits[(due >= told["begin_ms"] + 2000) & (due < starts[0] - 1000)]
+    return {"pauses_ms": pauses, "before_ms": float(before.max()), "sender_late_ms": told["late_ms"]}
+
+
+def wait_for(broker: Broker, topic: str, scores: int) -> None:
+    count, deadline = broker.watch(topic), time.monotonic() + PATIENCE_S
+    while count() < scores:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{count()} of {scores} scores after {PATIENCE_S:g} s")
+        time.sleep(0.1)
+    count.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--patients", type=int, default=10_000)
+    parser.add_argument("--rate", type=int, default=2000, help="events a second")
+    args = parser.parse_args()
+    results, rows = [], []
+    with local_broker() as broker:
+        for place, (way, settings) in enumerate(WAYS.items()):
+            result = roll(broker, f"restart-{place}", settings, args.patients, args.rate)
+            results.append({"way": way, **result})
+            print(f"  {results[-1]}", flush=True)
+            pauses = [pause / 1000 for pause in result["pauses_ms"]]
+            rows.append(
+                (
+                    way,
+                    f"{statistics.median(pauses):.2f}",
+                    f"{max(pauses):.2f}",
+                    f"{result['before_ms'] / 1000:.2f}",
+                )
+            )
+        broker_cpu = usage(broker.pid).cpu_seconds
+    columns = ("two workers", "pause, s (median)", "longest", "longest wait before")
+    text = f"{args.patients:,} patients, {args.rate:,} events/s, {RESTARTS} restarts each.\n\n"
+    figures = {"patients": args.patients, "rate": args.rate, "results": results, "broker_cpu_s": broker_cpu}
+    write("restart", "Rolling restart", text + markdown(columns, rows), figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""A sink that lets nothing out: for a worker that only makes states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from stream.publish.sink import Sink
+from stream.records import Outgoing
+
+
+class StateOnly:
+    """A `Sink` beside the one through which the committer writes the changelog: what is sent here is dropped,
+    everything else reaches `sink`."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def send(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None = None) -> None:
+        if on_acknowledged is not None:
+            on_acknowledged()
+
+    def service(self) -> None:
+        self._sink.service()
+
+    def flush(self, timeout: float) -> None:
+        self._sink.flush(timeout)
+
+    def reset(self) -> None:
+        self._sink.reset()
+
+    def close(self) -> None:
+        self._sink.close()

@@ -1,0 +1,136 @@
+"""Standby: follows the changelog of the partitions that this worker does not own, on a thread of its own, so
+that a takeover has only the end of it to read.
+
+    followed ──own──▶ set aside ──take──▶ restored from there
+        ▲                                       │
+        └────────────────follow─────────────────┘
+
+The thread alone touches the replicas; the others leave it messages. Kafka's own assignors know nothing of
+replicas and give a partition to any member: only a worker that follows all of them is sure to have it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from queue import Empty, SimpleQueue
+
+from stream.errors import BrokerUnavailable, VitalstreamError
+from stream.state.replica import POLL_RECORDS, POLL_S, Reader, Replica, fold, read_on
+
+log = logging.getLogger(__name__)
+
+ANSWER_S = 2.0
+RETRY_S = 1.0
+LOOK_EVERY_S = 1.0
+
+Taken = dict[int, Replica]
+
+
+class Standby:
+    """Does nothing until `open`. make_reader: a source outside of group management that reads committed
+    records only. topic: the changelog's.
+
+    followed, lag: partitions followed, and records in them not yet read; of the last second."""
+
+    def __init__(self, make_reader: Callable[[], Reader], topic: str) -> None:
+        self._make_reader, self._topic = make_reader, topic
+        self._messages: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._followed: Taken = {}
+        self._aside: Taken = {}
+        self._owned: set[int] = set()
+        self._changed = True
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.followed = self.lag = 0
+
+    def open(self) -> None:
+        """Begin to follow every partition that is not owned."""
+        self._thread = threading.Thread(target=self._run, name="standby", daemon=True)
+        self._thread.start()
+
+    def own(self, partitions: Iterable[int]) -> None:
+        """This worker's from now on: set aside what is known of them. Does not block."""
+        self._tell(self._set_aside, frozenset(partitions))
+
+    def follow(self, partitions: Iterable[int]) -> None:
+        """No longer this worker's. Does not block."""
+        self._tell(self._let_go, frozenset(partitions))
+
+    def take(self, partitions: Iterable[int]) -> Taken:
+        """What was set aside of these, for the caller to keep. Blocks up to `ANSWER_S`; of a thread that does
+        not answer there is nothing."""
+        answer: SimpleQueue[Taken] = SimpleQueue()
+        self._tell(lambda wanted: answer.put(_popped(self._aside, wanted)), frozenset(partitions))
+        try:
+            return answer.get(timeout=ANSWER_S) if self._thread else {}
+        except Empty:
+            return {}
+
+    def close(self) -> None:
+        """End the thread soon. Repeatable."""
+        self._closed.set()
+
+    def _tell(self, message: Callable[[frozenset[int]], None], partitions: frozenset[int]) -> None:
+        if self._thread is not None:
+            self._messages.put(lambda: message(partitions))
+
+    def _set_aside(self, partitions: frozenset[int]) -> None:
+        self._owned |= partitions
+        self._aside |= _popped(self._followed, partitions)
+        self._changed = True
+
+    def _let_go(self, partitions: frozenset[int]) -> None:
+        self._owned -= partitions
+        _popped(self._aside, partitions)
+        self._changed = True
+
+    def _run(self) -> None:
+        while not self._closed.is_set():
+            try:
+                with closing(self._make_reader()) as reader:
+                    self._changed = True
+                    self._follow(reader)
+            except BrokerUnavailable as error:
+                log.warning("standing by waits for the broker: %s", error)
+            except VitalstreamError as error:
+                log.warning("standing by begins anew: %s", error)
+                self._followed.clear()
+            self._wait()
+
+    def _follow(self, reader: Reader) -> None:
+        looked = 0.0
+        while not self._closed.is_set():
+            self._read_messages()
+            if self._changed:
+                self._choose(reader)
+            fold(reader.poll(POLL_RECORDS, POLL_S), self._followed)
+            if (now := time.monotonic()) - looked >= LOOK_EVERY_S:
+                self.followed, self.lag, looked = len(self._followed), sum(reader.lag().values()), now
+
+    def _choose(self, reader: Reader) -> None:
+        partitions = set(range(reader.partition_count(self._topic))) - self._owned
+        self._followed = {one: self._followed.get(one) or Replica() for one in sorted(partitions)}
+        read_on(reader, self._topic, self._followed)
+        self._changed = False
+
+    def _read_messages(self) -> None:
+        while True:
+            try:
+                message = self._messages.get_nowait()
+            except Empty:
+                return
+            message()
+
+    def _wait(self) -> None:
+        """Let no caller wait while the broker is away."""
+        until = time.monotonic() + RETRY_S
+        while time.monotonic() < until and not self._closed.wait(POLL_S):
+            self._read_messages()
+
+
+def _popped(replicas: Taken, partitions: Iterable[int]) -> Taken:
+    return {one: replicas.pop(one) for one in partitions if one in replicas}
