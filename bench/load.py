@@ -143,7 +143,9 @@ class Reader:
         reader = Consumer(self._settings)
         reader.assign([TopicPartition(self._topic, number, 0) for number in range(PARTITIONS)])
         while len(self._values) < self._events:
-            batch = reader.consume(2000, 0.005 if self._live and self._values else PATIENCE_S)
+            batch = reader.consume(2000, 0)
+            if not batch and (first := reader.poll(0.005 if self._live else PATIENCE_S)) is not None:
+                batch = [first]
             now = time.time() * 1000
             if not batch and not self._live:
                 break

@@ -1,8 +1,8 @@
 """How long scores pause while the workers of a group are restarted one after the other.
 
-A real broker, two workers, four partitions, a steady load. Every `EVERY_S` seconds one worker gets SIGTERM and,
-when it has ended, is started again. The pause of a restart is the longest time that an event due in those
-seconds waited until a `read_committed` consumer had its score.
+A real broker, two workers, four partitions, a steady load. Every `EVERY_S` seconds one worker gets SIGTERM
+and, when it has ended, is started again. The pause of a restart is the longest time that an event due in
+those seconds waited until a `read_committed` consumer had its score.
 
     python -m bench.restart [--patients 10000] [--rate 2000]
 """

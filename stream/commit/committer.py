@@ -20,14 +20,23 @@ from stream.state.changelog import Changelog, Mark
 from stream.state.store import StateStore
 
 FLUSH_TIMEOUT_S = 10.0
+MANY = 1024
+SELDOM = 8
+"""Changes are sent before the epoch ends where there are `MANY`, of one in `SELDOM` of the patients at most: few
+of those will change again, and what is left for the end is soon done."""
 
 
 class Guarantee(Protocol):
     """How an epoch ends."""
 
-    def end_epoch(self, changelog: Outgoing, offsets: Mapping[int, int]) -> None:
-        """Make these records durable with all that was sent, and then, or with them, the input offsets to
-        read next; it may go on after the return. Raises `EpochError` where that failed or nobody knows."""
+    def end_epoch(self, changelog: Callable[[], Outgoing], offsets: Mapping[int, int]) -> None:
+        """Make the records of `changelog`, called once, durable with all that was sent, and then, or with
+        them, the input offsets to read next; it may go on after the return. Raises `EpochError` where that
+        failed or nobody knows."""
+
+    def log_ahead(self, changelog: Callable[[], Outgoing]) -> None:
+        """Send these records before the epoch ends, if they may become durable with it alone. `changelog` is
+        called once or not at all. Raises `EpochError`."""
 
     def settle(self) -> None:
         """Wait until the last epoch is durable. Raises `EpochError` where it is not."""
@@ -45,7 +54,9 @@ class Transactions(Protocol):
 
     def send(self, outgoing: Outgoing) -> None: ...
     def flush(self, timeout: float) -> None: ...
-    def commit(self, topic: str, offsets: Mapping[int, int], group: Any) -> None: ...
+    def commit(
+        self, topic: str, offsets: Mapping[int, int], group: Any, last: Callable[[], Outgoing]
+    ) -> None: ...
 
 
 class ExactlyOnce:
@@ -54,10 +65,12 @@ class ExactlyOnce:
     def __init__(self, sink: Transactions, topic: str, group_metadata: Callable[[], Any]) -> None:
         self._sink, self._topic, self._group_metadata = sink, topic, group_metadata
 
-    def end_epoch(self, changelog: Outgoing, offsets: Mapping[int, int]) -> None:
-        self._sink.send(changelog)
+    def end_epoch(self, changelog: Callable[[], Outgoing], offsets: Mapping[int, int]) -> None:
+        self._sink.commit(self._topic, offsets, self._group_metadata(), changelog)
         reach("changelog_sent")
-        self._sink.commit(self._topic, offsets, self._group_metadata())
+
+    def log_ahead(self, changelog: Callable[[], Outgoing]) -> None:
+        self._sink.send(changelog())
 
     def settle(self) -> None:
         self._sink.flush(FLUSH_TIMEOUT_S)
@@ -69,20 +82,23 @@ class AtLeastOnce:
     def __init__(self, sink: Outputs, commit: Callable[[Mapping[int, int]], None]) -> None:
         self._sink, self._commit = sink, commit
 
-    def end_epoch(self, changelog: Outgoing, offsets: Mapping[int, int]) -> None:
+    def end_epoch(self, changelog: Callable[[], Outgoing], offsets: Mapping[int, int]) -> None:
         self._sink.flush(FLUSH_TIMEOUT_S)
-        self._sink.send(changelog)
+        self._sink.send(changelog())
         self._sink.flush(FLUSH_TIMEOUT_S)
         reach("changelog_sent")
         self._commit(offsets)
         reach("offsets_sent")
         reach("committed")
 
+    def log_ahead(self, changelog: Callable[[], Outgoing]) -> None:
+        """Not here: a state that is durable before its scores would have them lost."""
+
     def settle(self) -> None: ...
 
 
 class Committer:
-    """Ends the epoch `interval` seconds after the last one ended, or after `max_events` events."""
+    """Ends an epoch every `interval` seconds, as near as micro-batches allow, or after `max_events` events."""
 
     def __init__(
         self,
@@ -105,21 +121,24 @@ class Committer:
         self._events += events
 
     def commit_if_due(self) -> None:
-        """`commit`, if the interval has passed or enough events have gathered."""
+        """`commit`, if the interval has passed or enough events have gathered. Raises `EpochError`."""
         waited = self._clock() - self._last
         if self._offsets and (waited >= self._interval or self._events >= self._max_events):
             self.commit()
+        elif MANY <= self._store.changed <= self._store.resident // SELDOM:
+            self._guarantee.log_ahead(lambda: self._records({}))
 
     def commit(self) -> None:
         """End the epoch, if anything is in it. Raises `EpochError`, of this epoch or the one before: then
         nothing in memory may be trusted."""
+        late = self._clock() - self._last - self._interval
         if self._offsets:
             reach("before_changelog")
             marks = {one: Mark(at, self._store.stream_time(one)) for one, at in self._offsets.items()}
-            records = self._changelog.encode(self._store.take_changes(), marks)
-            self._guarantee.end_epoch(records, self._offsets)
+            self._guarantee.end_epoch(lambda: self._records(marks), self._offsets)
         self.forget(list(self._offsets))
-        self._last, self._events = self._clock(), 0
+        self._last = self._last + self._interval if 0 <= late < self._interval else self._clock()
+        self._events = 0
 
     def settle(self) -> None:
         """End the epoch and wait until it is durable. Raises `EpochError`."""
@@ -130,3 +149,6 @@ class Committer:
         """Nothing of these partitions is committed any more."""
         for partition in partitions:
             self._offsets.pop(partition, None)
+
+    def _records(self, marks: Mapping[int, Mark]) -> Outgoing:
+        return self._changelog.encode(self._store.take_changes(), marks)

@@ -17,8 +17,8 @@ Leader = Callable[[Sequence[int]], dict[int, int]]
 
 
 class Behind:
-    """A `Source` over another, which gives a record only once the leading group has committed the offset after
-    it. What was read too early waits here, its partition paused.
+    """A `Source` over another, which gives a record only once the leading group has committed the offset
+    after it. What was read too early waits here, its partition paused.
 
     leader: the leading group's committed offsets, as `Source.committed`. Asked in `poll`, every
     `LOOK_EVERY_S` seconds at most.
@@ -69,8 +69,7 @@ class Behind:
         return None
 
     def _kept_back(self, polled: Records) -> Records:
-        """Those that may go; the others wait. Waiting ones of the same partition are older, and there are none:
-        it was paused."""
+        """Those that may go; the others wait. Nothing of the same partition waits already: it was paused."""
         if not len(polled):
             return polled
         early = np.zeros(len(polled), np.bool_)

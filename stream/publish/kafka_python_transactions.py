@@ -87,7 +87,10 @@ class KafkaPythonTransactionalSink:
                 pass  # `_reap` tells
             self._reap()
 
-    def commit(self, topic: str, offsets: Mapping[int, int], group: Any) -> None:
+    def commit(
+        self, topic: str, offsets: Mapping[int, int], group: Any, last: Callable[[], Outgoing]
+    ) -> None:
+        self.send(last())
         producer, deadline = self._begun(), time.monotonic() + self._timeout
         where = {TopicPartition(topic, one): OffsetAndMetadata(at) for one, at in offsets.items()}
         manager = producer._transaction_manager  # the producer's own methods wait without bound

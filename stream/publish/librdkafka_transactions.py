@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from queue import SimpleQueue
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -55,19 +56,7 @@ class LibrdkafkaTransactionalSink:
         self._transaction = Transaction()
 
     def send(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None = None) -> None:
-        producer = self._begun()
-        produce, topic = producer.produce, outgoing.topic
-        try:
-            for value, key, partition, timestamp, headers in zip(*columns(outgoing), strict=True):
-                try:
-                    produce(topic, value, key, partition, None, None, timestamp, headers)
-                except BufferError:
-                    self._produce_when_there_is_room(
-                        producer, (topic, value, key, partition, None, None, timestamp, headers)
-                    )
-            producer.poll(0)
-        except (KafkaException, SystemError) as error:
-            raise DeliveryError(f"{topic}: a record was not taken: {_text(error)}") from None
+        self._produce(self._begun(), outgoing)
         if on_acknowledged:
             self._transaction.on_committed(on_acknowledged)
 
@@ -87,17 +76,26 @@ class LibrdkafkaTransactionalSink:
         if left:
             raise DeliveryError(f"{left} records are not acknowledged after {timeout:g} s")
 
-    def commit(self, topic: str, offsets: Mapping[int, int], group: Any) -> None:
+    def commit(
+        self, topic: str, offsets: Mapping[int, int], group: Any, last: Callable[[], Outgoing]
+    ) -> None:
         producer, deadline = self._begun(), time.monotonic() + self._timeout
         where = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
+        complete: SimpleQueue[bool] = SimpleQueue()
 
         def end() -> None:
             self._until(deadline, lambda left: producer.send_offsets_to_transaction(where, group, left))
             reach("offsets_sent")
-            self._until(deadline, producer.commit_transaction)
-            reach("committed")
+            if complete.get():
+                self._until(deadline, producer.commit_transaction)
+                reach("committed")
 
         self._transaction.end(end, self._timeout + 1)
+        with ExitStack() as failed:
+            failed.callback(complete.put, False)
+            self._produce(producer, last())
+            failed.pop_all()
+        complete.put(True)
 
     def reset(self) -> None:
         self._drop()
@@ -139,6 +137,20 @@ class LibrdkafkaTransactionalSink:
             for end in (producer.purge, producer.close):
                 with suppress(KafkaException, SystemError):  # it tells once more why it failed
                     end()
+
+    def _produce(self, producer: Producer, outgoing: Outgoing) -> None:
+        produce, topic = producer.produce, outgoing.topic
+        try:
+            for value, key, partition, timestamp, headers in zip(*columns(outgoing), strict=True):
+                try:
+                    produce(topic, value, key, partition, None, None, timestamp, headers)
+                except BufferError:
+                    self._produce_when_there_is_room(
+                        producer, (topic, value, key, partition, None, None, timestamp, headers)
+                    )
+            producer.poll(0)
+        except (KafkaException, SystemError) as error:
+            raise DeliveryError(f"{topic}: a record was not taken: {_text(error)}") from None
 
     def _produce_when_there_is_room(self, producer: Producer, record: tuple[Any, ...]) -> None:
         deadline = time.monotonic() + self._timeout

@@ -49,11 +49,14 @@ class TransactionalSink(Sink, Protocol):
     committed. Nothing may be sent before the first `reset`.
     """
 
-    def commit(self, topic: str, offsets: Mapping[int, int], group: Any) -> None:
-        """Begin to end the transaction: all that was sent, and for `topic` the offsets of the next records to
-        read, as the member `group` (`Source.group_metadata`). Does not block; the next `send`, `commit` or
-        `flush` waits until it is committed, and raises `CommitError` where it was not or where nobody
-        knows: then only `reset` is left to do."""
+    def commit(
+        self, topic: str, offsets: Mapping[int, int], group: Any, last: Callable[[], Outgoing]
+    ) -> None:
+        """Begin to end the transaction: all that was sent, the records that `last` makes, and for `topic` the
+        offsets of the next records to read, as the member `group` (`Source.group_metadata`). `last` is called
+        once, while the offsets may be on their way already. Does not wait for the end; the next `send`,
+        `commit` or `flush` does, and raises `CommitError` where it was not committed or where nobody knows:
+        then only `reset` is left to do. Raises `DeliveryError`."""
 
     def reset(self) -> None:
         """As `Sink.reset`: the broker aborts what is open under this transactional id, here or in a process

@@ -57,6 +57,11 @@ class StateStore:
         return sum(map(len, self._evicted.values()))
 
     @property
+    def changed(self) -> int:
+        """Resident patients whose state changed since `take_changes`."""
+        return int(np.count_nonzero(self._changed))
+
+    @property
     def bytes_per_patient(self) -> int:
         """Device memory of one slot."""
         return self._rows[0].nbytes

@@ -150,7 +150,9 @@ class Scene:
         )
         assert told.returncode == 0, f"state verify\n{told.stdout}{told.stderr}"
         found = json.loads(told.stdout)
-        self.report.found["states verified (state verify)"] = sum(one["patients"] for one in found["partitions"])
+        self.report.found["states verified (state verify)"] = sum(
+            one["patients"] for one in found["partitions"]
+        )
 
     def _replay(self) -> None:
         """One worker, never interrupted, over the same input."""

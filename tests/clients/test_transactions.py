@@ -10,8 +10,8 @@ import pytest
 from confluent_kafka import Producer
 
 from stream.consume.source import Source
-from stream.errors import EpochError
-from stream.records import Records
+from stream.errors import DeliveryError, EpochError
+from stream.records import Outgoing, Records
 from tests.clients.conftest import Clients
 from tests.clients.polling import (
     EARLIEST,
@@ -55,6 +55,10 @@ def topics(on_kafka: Clients) -> tuple[str, str]:
     return on_kafka.new_topic(), on_kafka.new_topic()
 
 
+def nothing() -> Outgoing:
+    return Outgoing("", [], [])
+
+
 def member(on_kafka: Clients, topic: str, group: str) -> Source:
     """A member of a group that owns all partitions of `topic`."""
     source, told = on_kafka.source(group), Remembering()
@@ -82,16 +86,34 @@ def test_records_and_offsets_become_visible_together(on_kafka: Clients, topics: 
     sink.service()
     assert seen(on_kafka, outputs) == []
     assert told == [] and source.committed([0, 1]) == {}
-    sink.commit(inputs, {0: 7, 1: 0}, source.group_metadata())
+    sink.commit(inputs, {0: 7, 1: 0}, source.group_metadata(), nothing)
     sink.flush(PATIENCE_S)
     sink.flush(PATIENCE_S)
     assert told == ["acknowledged"]
     assert source.committed([0, 1]) == {0: 7, 1: 0}
     assert seen(on_kafka, outputs) == [b"1", b"2"]
     sink.send(outgoing(outputs, [b"3"]))
-    sink.commit(inputs, {0: 8}, source.group_metadata())
+    sink.commit(inputs, {0: 8}, source.group_metadata(), lambda: outgoing(outputs, [b"last"]))
     sink.flush(PATIENCE_S)
-    assert seen(on_kafka, outputs) == [b"1", b"2", b"3"]
+    assert seen(on_kafka, outputs) == [b"1", b"2", b"3", b"last"]
+
+
+def test_a_transaction_whose_last_records_cannot_be_made_is_not_committed(
+    on_kafka: Clients, topics: tuple[str, str]
+) -> None:
+    inputs, outputs = topics
+    source, sink = member(on_kafka, inputs, inputs), on_kafka.transactions(inputs)
+    sink.reset()
+    sink.send(outgoing(outputs, [b"1"]))
+
+    def failing() -> Outgoing:
+        raise DeliveryError("no room")
+
+    with pytest.raises(DeliveryError, match="no room"):
+        sink.commit(inputs, {0: 7}, source.group_metadata(), failing)
+    sink.reset()
+    assert source.committed([0]) == {}
+    assert seen(on_kafka, outputs) == []
 
 
 def test_a_reset_aborts_what_was_not_committed(on_kafka: Clients, topics: tuple[str, str]) -> None:
@@ -102,7 +124,7 @@ def test_a_reset_aborts_what_was_not_committed(on_kafka: Clients, topics: tuple[
     sink.flush(PATIENCE_S)
     sink.reset()
     sink.send(outgoing(outputs, [b"kept"]))
-    sink.commit(inputs, {0: 1}, source.group_metadata())
+    sink.commit(inputs, {0: 1}, source.group_metadata(), nothing)
     sink.flush(PATIENCE_S)
     assert seen(on_kafka, outputs) == [b"kept"]
 
@@ -116,15 +138,15 @@ def test_a_second_producer_of_one_id_fences_the_first(on_kafka: Clients, topics:
     second = on_kafka.transactions(inputs)
     second.reset()
     with pytest.raises(EpochError):
-        first.commit(inputs, {0: 1}, source.group_metadata())
+        first.commit(inputs, {0: 1}, source.group_metadata(), nothing)
         first.flush(PATIENCE_S)
     second.send(outgoing(outputs, [b"of the heir"]))
-    second.commit(inputs, {0: 1}, source.group_metadata())
+    second.commit(inputs, {0: 1}, source.group_metadata(), nothing)
     second.flush(PATIENCE_S)
     assert seen(on_kafka, outputs) == [b"of the heir"]
     with pytest.raises(EpochError):
         first.send(outgoing(outputs, [b"again"]))
-        first.commit(inputs, {0: 2}, source.group_metadata())
+        first.commit(inputs, {0: 2}, source.group_metadata(), nothing)
         first.flush(PATIENCE_S)
 
 
@@ -137,7 +159,7 @@ def test_who_has_left_the_group_cannot_commit(on_kafka: Clients, topics: tuple[s
     sink.reset()
     sink.send(outgoing(outputs, [b"late"]))
     with pytest.raises(EpochError):
-        sink.commit(inputs, {0: 9}, zombie)
+        sink.commit(inputs, {0: 9}, zombie, nothing)
         sink.flush(PATIENCE_S)
     assert heir.committed([0]) == {}
     sink.reset()
@@ -151,7 +173,7 @@ def test_a_long_queue_blocks_and_loses_nothing(on_kafka: Clients, topics: tuple[
     values: list[bytes | None] = [b"%d" % number for number in range(30_000)]
     for _ in range(4):
         sink.send(outgoing(outputs, values))
-    sink.commit(inputs, {0: 1}, source.group_metadata())
+    sink.commit(inputs, {0: 1}, source.group_metadata(), nothing)
     sink.flush(PATIENCE_S)
     assert seen(on_kafka, outputs) == values * 4
 

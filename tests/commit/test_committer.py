@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from stream.commit.committer import AtLeastOnce, Committer, ExactlyOnce, Guarantee
+from stream.commit.committer import MANY, SELDOM, AtLeastOnce, Committer, ExactlyOnce, Guarantee
 from stream.errors import CommitError
 from stream.records import Outgoing
 from stream.state.changelog import PARTITION_KEY, Changelog, Mark
@@ -38,16 +38,19 @@ class Log:
         if self.broken:
             raise CommitError("the coordinator is away")
 
-    def commit(self, topic: str, offsets: Mapping[int, int], group: Any) -> None:
+    def commit(
+        self, topic: str, offsets: Mapping[int, int], group: Any, last: Callable[[], Outgoing]
+    ) -> None:
+        self.send(last())
         self.told.append(("transaction", topic, dict(offsets), group))
         if self.broken:
             raise CommitError("the coordinator is away")
 
 
 class Epochs:
-    def __init__(self, guarantee: Callable[[Log], Guarantee]) -> None:
+    def __init__(self, guarantee: Callable[[Log], Guarantee], patients: int = 8) -> None:
         self.log, self.now = Log(), 0.0
-        self.store = StateStore(torch.zeros(3), 4, 8)
+        self.store = StateStore(torch.zeros(3), 4, patients)
         self.committer = Committer(
             guarantee(self.log), self.store, CHANGELOG, INTERVAL, MAX_EVENTS, lambda: self.now
         )
@@ -60,6 +63,15 @@ class Epochs:
 
     def committed(self) -> list[dict[int, int]]:
         return [told[2] for told in self.log.told if told[0] == "transaction"]
+
+    def score_many(self, known: int, touched: int) -> None:
+        """`touched` of `known` patients, of whom the changelog has the others."""
+        partitions, ids = np.zeros(known, np.int32), [b"%d" % number for number in range(known)]
+        slots = self.store.admit(ids, partitions)
+        self.store.take_changes()
+        some = slots[:touched]
+        self.store.write(some, torch.ones(touched, 3), self.store.stays(some))
+        self.committer.add({0: touched}, 1)
 
 
 def exactly_once(log: Log) -> Guarantee:
@@ -123,6 +135,52 @@ def test_an_epoch_waits_for_the_interval_or_for_enough_events() -> None:
     epochs.committer.add({0: 105}, 45)
     epochs.committer.commit_if_due()
     assert epochs.committed() == [{0: 5}, {0: 105}]
+
+
+def test_epochs_that_end_late_do_not_put_off_the_next_ones() -> None:
+    epochs, ends = Epochs(exactly_once), []
+    for millisecond in range(0, 1001, 15):
+        epochs.now = millisecond / 1000
+        epochs.committer.add({0: millisecond}, 1)
+        before = len(epochs.committed())
+        epochs.committer.commit_if_due()
+        ends += [epochs.now] * (len(epochs.committed()) - before)
+    assert len(ends) == 9 and ends[-1] < 0.915
+    epochs.now = 5.0
+    epochs.committer.commit_if_due()
+    epochs.committer.add({0: 2000}, 1)
+    epochs.committer.commit_if_due()
+    assert len(epochs.committed()) == 10, "a pause is not caught up with"
+
+
+def test_many_changes_that_will_hardly_be_followed_by_others_are_sent_ahead() -> None:
+    epochs = Epochs(exactly_once, 2 * SELDOM * MANY)
+    epochs.score_many(SELDOM * MANY, MANY)
+    epochs.committer.commit_if_due()
+    assert [(told[0], len(told[2])) for told in epochs.log.told] == [("send", MANY)]
+    epochs.committer.commit_if_due()
+    epochs.committer.commit()
+    assert epochs.log.told[1:] == [
+        ("send", "states", [PARTITION_KEY]),
+        ("transaction", "in", {0: MANY}, "member"),
+    ]
+
+
+@pytest.mark.parametrize(("known", "touched"), [(SELDOM * MANY, MANY - 1), (SELDOM * MANY - 1, MANY)])
+def test_few_changes_or_of_few_patients_wait_for_the_end(known: int, touched: int) -> None:
+    epochs = Epochs(exactly_once, 2 * SELDOM * MANY)
+    epochs.score_many(known, touched)
+    epochs.committer.commit_if_due()
+    assert epochs.log.told == []
+
+
+def test_at_least_once_no_state_is_sent_before_the_scores_are_there() -> None:
+    epochs = Epochs(at_least_once, 2 * SELDOM * MANY)
+    epochs.score_many(SELDOM * MANY, MANY)
+    epochs.committer.commit_if_due()
+    assert epochs.log.told == []
+    epochs.committer.commit()
+    assert epochs.log.told[0] == "flush"
 
 
 def test_nothing_new_asks_nothing() -> None:
