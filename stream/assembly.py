@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -19,13 +20,15 @@ from stream.batch.batcher import Batcher
 from stream.batch.waves import pack
 from stream.clients import make_sink, make_source, make_transactional_sink
 from stream.commit.committer import AtLeastOnce, Committer, ExactlyOnce, Guarantee
+from stream.consume.behind import Behind, Leader
 from stream.consume.source import Source
 from stream.decode.decoder import Decoder
 from stream.errors import ModelError, SettingsError
 from stream.metrics import Metrics
-from stream.pipeline import Pipeline, Rooms
+from stream.pipeline import Encoder, Pipeline, Rooms
 from stream.publish.scores import ScoreEncoder
 from stream.publish.sink import Sink
+from stream.publish.state_only import StateOnly
 from stream.settings import Settings
 from stream.state.changelog import Changelog
 from stream.state.restore import Restorer, Rules
@@ -60,7 +63,9 @@ class Worker:
         torch.set_num_threads(settings.threads)
         self._settings = settings
         self.metrics = Metrics()
-        self.pipeline = _pipeline(settings, self.metrics)
+        model = load_model(settings)
+        self.model_hash = model.hash
+        self.pipeline = _pipeline(settings, model, self.metrics)
 
     def run(self, stop: threading.Event, until_idle: float | None = None) -> None:
         """Join the group and score until `stop` is set, or until nothing came for `until_idle` seconds;
@@ -100,8 +105,18 @@ def build_worker(settings: Settings) -> Worker:
     return Worker(settings)
 
 
-def _pipeline(settings: Settings, metrics: Metrics) -> Pipeline:
-    model = load_model(settings)
+def build_follower(settings: Settings, leader: Leader, encoder: Encoder) -> Worker:
+    """A worker that never runs ahead of the group whose committed offsets `leader` tells, and makes states
+    alone: `encoder` sees its scores, and nothing but the changelog is written. Raises as `build_worker`."""
+    worker = build_worker(settings)
+    rooms = worker.pipeline.rooms
+    worker.pipeline.rooms = replace(
+        rooms, source=Behind(rooms.source, leader), sink=StateOnly(rooms.sink), encoder=encoder
+    )
+    return worker
+
+
+def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics) -> Pipeline:
     fresh = model.initial_state()
     store = StateStore(fresh, settings.initial_resident_patients, settings.max_resident_patients)
     on_gap = "earliest" if settings.on_gap == "skip" else "error"

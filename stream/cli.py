@@ -9,7 +9,9 @@ import typer
 
 from stream.errors import VitalstreamError
 
-COMMANDS = ("demo", "run", "topics", "simulate", "replay", "watch", "train", "evaluate", "state", "doctor")
+COMMANDS = (
+    "demo", "run", "topics", "simulate", "replay", "watch", "train", "evaluate", "state", "rewarm", "doctor",
+)  # fmt: skip
 """Each is a module of `stream.commands` with a function, or else a Typer application `app`, of its own."""
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -20,9 +21,8 @@ from stream.errors import BrokerUnavailable, EpochError
 from stream.failpoints import reach
 from stream.metrics import Metrics
 from stream.publish import dead_letters
-from stream.publish.scores import ScoreEncoder
 from stream.publish.sink import Sink
-from stream.records import Events, Kind, Records, Refused, Scores
+from stream.records import Assessment, Events, Kind, Outgoing, Records, Refused, Scores
 from stream.state.admission import Admission, admit
 from stream.state.restore import Restorer
 from stream.state.standby import Standby
@@ -38,6 +38,12 @@ JOIN_TIMEOUT_S = 30.0
 NONE = np.empty(0, np.int64)
 
 
+class Encoder(Protocol):
+    """As `ScoreEncoder`."""
+
+    def encode(self, scores: Scores, assessment: Assessment, scored_at: int) -> Outgoing: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Rooms:
     """What the loop runs through, wired by `stream.assembly`."""
@@ -50,7 +56,7 @@ class Rooms:
     standby: Standby
     stepper: Stepper
     vitals: VitalSigns
-    encoder: ScoreEncoder
+    encoder: Encoder
     dead_letters_topic: str
     max_dead_letter_bytes: int
     sink: Sink

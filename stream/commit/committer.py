@@ -22,8 +22,8 @@ from stream.state.store import StateStore
 FLUSH_TIMEOUT_S = 10.0
 MANY = 1024
 SELDOM = 8
-"""Changes are sent before the epoch ends where there are `MANY`, of one in `SELDOM` of the patients at most: few
-of those will change again, and what is left for the end is soon done."""
+"""Changes are sent before the epoch ends where there are `MANY`, of at most one in `SELDOM` of the patients:
+few of those will change again, and what is left for the end is soon done."""
 
 
 class Guarantee(Protocol):
@@ -98,7 +98,7 @@ class AtLeastOnce:
 
 
 class Committer:
-    """Ends an epoch every `interval` seconds, as near as micro-batches allow, or after `max_events` events."""
+    """Ends an epoch every `interval` seconds, as near as micro-batches allow, or after `max_events`."""
 
     def __init__(
         self,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from stream.consume.source import RebalanceListener, Source
+from stream.errors import BrokerUnavailable
 from stream.records import Records
 
 LOOK_EVERY_S = 0.2
@@ -50,8 +52,11 @@ class Behind:
 
     def _look(self) -> None:
         owned, now = self._source.assignment(), self._clock()
-        if owned and now - self._looked >= LOOK_EVERY_S:
-            self._limits, self._looked = self._leader(owned), now
+        if not owned or now - self._looked < LOOK_EVERY_S:
+            return
+        self._looked = now
+        with suppress(BrokerUnavailable):  # what it had committed stays committed
+            self._limits |= self._leader(owned)
 
     def _released(self, max_records: int) -> Records | None:
         """Of one partition's waiting records those that may go now, None where none may."""
