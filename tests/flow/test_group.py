@@ -9,10 +9,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
+import numpy as np
 import pytest
 
 from stream.assembly import build_worker
 from stream.metrics import total
+from stream.state.replica import Replica
+from stream.state.standby import Standby
 from tests.broker.server import free_ports
 from tests.flow.conftest import MakeFlow
 from tests.flow.feeder import Feeder
@@ -89,6 +92,45 @@ def test_no_event_is_lost_or_doubled_when_a_worker_joins_and_another_leaves(
         partition: 1 + max(offset for at, offset in inputs if at == partition)
         for partition in {partition for partition, _ in inputs}
     }
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_who_stood_by_takes_over_from_its_replicas(
+    make_flow: MakeFlow, client: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = make_flow(client, PARTITIONS, standby_replicas="all")
+    taken: dict[int, Replica] = {}
+    take = Standby.take
+    monkeypatch.setattr(Standby, "take", lambda *given: _noting(taken, take(*given)))
+    with Working(flow) as first, Working(flow) as second:
+        with Feeder(flow.servers, flow.observations):
+            first.start()
+            first.scores_more()
+            second.start(until_idle=IDLE_S)
+            second.scores_more()
+            second.wait_until(lambda: second.gauge("standby_partitions") == PARTITIONS / 2)
+            first.scores_more()
+            taken.clear()
+            first.leave()
+            second.wait_until(lambda: second.gauge("partitions_assigned") == PARTITIONS)
+            second.wait_until(lambda: second.gauge("standby_partitions") == 0)
+            second.scores_more()
+        second.join()
+    assert len(taken) == PARTITIONS / 2
+    assert all(len(replica.latest) > 1 for replica in taken.values()), "patients and the partition's mark"
+    inputs = [(one.partition, one.offset) for one in flow.written(flow.observations)]
+    assert places(flow.scored()) == inputs
+
+    alone = Flow(flow.servers, flow.client, flow.reader, flow.new_topic, {})
+    alone.flags["observations_topic"] = flow.observations
+    alone.run()
+    found, wanted = ([one["risk"] for one in each.scored()] for each in (flow, alone))
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def _noting(taken: dict[int, Replica], now: dict[int, Replica]) -> dict[int, Replica]:
+    taken |= now
+    return now
 
 
 @pytest.mark.parametrize("client", CLIENTS)
