@@ -17,7 +17,7 @@ from kafka.structs import MemberState
 from stream._kafka_python import configuration, create, translated
 from stream.connection import Connection
 from stream.consume._handover import Handover
-from stream.consume.source import RebalanceListener
+from stream.consume.source import HEARTBEAT_MS, RebalanceListener
 from stream.errors import CommitError, GapError, SettingsError, TopicError
 from stream.records import Records
 
@@ -60,6 +60,7 @@ class KafkaPythonSource:
                 "isolation_level": "read_committed",
                 "allow_auto_create_topics": False,
                 "partition_assignment_strategy": [CooperativeStickyAssignor],
+                "heartbeat_interval_ms": HEARTBEAT_MS,
                 "metrics_enabled": False,
             },
         )

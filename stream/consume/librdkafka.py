@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from stream._librdkafka import configuration, create, reason, translated
 from stream.connection import Connection
-from stream.consume.source import RebalanceListener
+from stream.consume.source import HEARTBEAT_MS, RebalanceListener
 from stream.errors import BrokerError, BrokerUnavailable, CommitError, GapError, SettingsError
 from stream.records import Headers, Records
 
@@ -61,6 +61,7 @@ class LibrdkafkaSource:
                 "enable.auto.offset.store": False,
                 "isolation.level": "read_committed",
                 "partition.assignment.strategy": "cooperative-sticky",
+                "heartbeat.interval.ms": HEARTBEAT_MS,
                 "enable.partition.eof": to_end,
                 "fetch.wait.max.ms": 10 if to_end else 500,
                 "fetch.queue.backoff.ms": 10,  # by default a full queue, once emptied, waits a second

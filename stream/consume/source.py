@@ -7,6 +7,10 @@ from typing import Any, Protocol
 
 from stream.records import Records
 
+HEARTBEAT_MS = 1000
+"""A member learns of a rebalance with its next heartbeat: for Kafka's default of three seconds partitions
+would rest when another member leaves."""
+
 
 class RebalanceListener(Protocol):
     """Told of changes of the assignment, always on the thread inside `Source.poll` or `Source.close`.
