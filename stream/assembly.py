@@ -169,7 +169,8 @@ def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics) -> Pipelin
 
 def make_changelog(settings: Settings, model: RiskModel) -> Changelog:
     """The format of the model's states in the settings' changelog topic."""
-    return Changelog(settings.changelog_topic, model.hash, model.state_size)
+    half = settings.changelog_precision == "float16"
+    return Changelog(settings.changelog_topic, model.hash, model.state_size, half=half)
 
 
 def make_outputs(settings: Settings, source: Source) -> tuple[Sink, Guarantee]:
