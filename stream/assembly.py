@@ -6,7 +6,7 @@ import gc
 import logging
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 
@@ -21,6 +21,7 @@ from stream.batch.waves import pack
 from stream.clients import make_sink, make_source, make_transactional_sink
 from stream.commit.committer import AtLeastOnce, Committer, ExactlyOnce, Guarantee
 from stream.consume.behind import Behind, Leader
+from stream.consume.nudge import Nudge
 from stream.consume.source import Source
 from stream.decode.decoder import Decoder
 from stream.errors import ModelError, SettingsError
@@ -35,6 +36,7 @@ from stream.state.restore import Restorer, Rules
 from stream.state.standby import Standby
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
+from stream.topics import Admin
 from stream.web.health import HealthServer
 
 log = logging.getLogger(__name__)
@@ -77,6 +79,8 @@ class Worker:
             rooms.callback(self.pipeline.close)
             self._serve(rooms)
             source = self.pipeline.rooms.source
+            if settings.instance_id:
+                rooms.callback(_nudge(settings).close)
             if settings.standby_replicas == "all":
                 self.pipeline.rooms.standby.open()
             source.subscribe(settings.observations_topic, self.pipeline, held=True)
@@ -165,6 +169,16 @@ def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics) -> Pipelin
         metrics=metrics,
     )
     return Pipeline(rooms)
+
+
+def _nudge(settings: Settings) -> Nudge:
+    group, topic = settings.application_id, settings.observations_topic
+
+    def unassigned() -> set[int]:
+        with closing(Admin(settings.connection())) as admin:
+            return admin.unassigned(group, topic)
+
+    return Nudge(topic, unassigned, partial(make_source, settings, group))
 
 
 def make_changelog(settings: Settings, model: RiskModel) -> Changelog:

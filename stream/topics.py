@@ -127,6 +127,20 @@ class Admin:
         found = self._ask("describing the group", self._client.describe_groups, [group])[group]
         return len(found["members"])
 
+    def unassigned(self, group: str, topic: str) -> set[int]:
+        """Partitions of the topic that no member of the group owns; none where it rebalances or is empty."""
+        found = self._ask("describing the group", self._client.describe_groups, [group])[group]
+        if found["group_state"] != "Stable":
+            return set()
+        owned = {
+            partition
+            for member in found["members"]
+            for assigned in member["member_assignment"]["assigned_partitions"]
+            if assigned["topic"] == topic
+            for partition in assigned["partitions"]
+        }
+        return set(range(self.partitions(topic))) - owned
+
     def close(self) -> None:
         self._client.close()
 

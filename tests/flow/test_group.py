@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import Self
 
 import numpy as np
@@ -16,6 +19,7 @@ from stream.assembly import build_worker
 from stream.metrics import total
 from stream.state.replica import Replica
 from stream.state.standby import Standby
+from stream.topics import Admin
 from tests.broker.server import free_ports
 from tests.flow.conftest import MakeFlow
 from tests.flow.feeder import Feeder
@@ -29,8 +33,8 @@ class Working:
     """A worker on a thread of its own, which ends at the latest when it is left. An error that ends it is
     raised by whoever waits for it."""
 
-    def __init__(self, flow: Flow) -> None:
-        self._worker = build_worker(flow.settings())
+    def __init__(self, flow: Flow, **flags: object) -> None:
+        self._worker = build_worker(flow.settings(**flags))
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(1)
 
@@ -160,6 +164,53 @@ def test_sigterm_ends_a_worker_in_order_while_events_flow(make_flow: MakeFlow, c
     ends = {partition: 1 + max(o for p, o in scored if p == partition) for partition, _ in scored}
     assert flow.committed() == ends
     assert scored == [(partition, offset) for partition, offset in inputs if offset < ends.get(partition, 0)]
+
+
+DYING = """
+import os, sys
+from confluent_kafka import Consumer
+servers, group, topic, name = sys.argv[1:]
+member = Consumer({"bootstrap.servers": servers, "group.id": group, "group.instance.id": name,
+                   "partition.assignment.strategy": "cooperative-sticky", "heartbeat.interval.ms": 500})
+member.subscribe([topic], on_assign=lambda *_: print("assigned", flush=True),
+                 on_revoke=lambda *_: os._exit(0))
+while True:
+    member.poll(0.1)
+"""
+
+
+def test_partitions_that_a_broken_off_rebalance_left_to_nobody_are_given_out(make_flow: MakeFlow) -> None:
+    """Two static members die between the two halves of a cooperative rebalance."""
+    flow = make_flow("librdkafka", PARTITIONS)
+    with dying(flow, "a") as first_to_die:
+        with dying(flow, "b") as other:
+            first_to_die.wait(PATIENCE_S)
+            other.kill()
+    with closing(Admin(flow.settings().connection())) as admin:
+        left = admin.unassigned(flow.flags["application_id"], flow.observations)
+    assert len(left) == PARTITIONS / 2
+    with (
+        Feeder(flow.servers, flow.observations),
+        Working(flow, instance_id="a") as first,
+        Working(flow, instance_id="b") as second,
+    ):
+        first.start()
+        second.start()
+        wait_until(
+            lambda: sum(each.gauge("partitions_assigned") or 0 for each in (first, second)) == PARTITIONS
+        )
+
+
+@contextmanager
+def dying(flow: Flow, name: str) -> Iterator[subprocess.Popen[str]]:
+    """A static member that has joined, and dies when partitions are revoked."""
+    arguments = [flow.servers, flow.flags["application_id"], flow.observations, name]
+    with subprocess.Popen(
+        [sys.executable, "-c", DYING, *arguments], stdout=subprocess.PIPE, text=True
+    ) as member:
+        assert member.stdout is not None
+        assert member.stdout.readline() == "assigned\n"
+        yield member
 
 
 def is_scoring(port: int) -> bool:
