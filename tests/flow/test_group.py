@@ -182,10 +182,9 @@ while True:
 def test_partitions_that_a_broken_off_rebalance_left_to_nobody_are_given_out(make_flow: MakeFlow) -> None:
     """Two static members die between the two halves of a cooperative rebalance."""
     flow = make_flow("librdkafka", PARTITIONS)
-    with dying(flow, "a") as first_to_die:
-        with dying(flow, "b") as other:
-            first_to_die.wait(PATIENCE_S)
-            other.kill()
+    with dying(flow, "a") as first_to_die, dying(flow, "b") as other:
+        first_to_die.wait(PATIENCE_S)
+        other.kill()
     with closing(Admin(flow.settings().connection())) as admin:
         left = admin.unassigned(flow.flags["application_id"], flow.observations)
     assert len(left) == PARTITIONS / 2
