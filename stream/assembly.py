@@ -183,8 +183,7 @@ def _nudge(settings: Settings) -> Nudge:
 
 def make_changelog(settings: Settings, model: RiskModel) -> Changelog:
     """The format of the model's states in the settings' changelog topic."""
-    half = settings.changelog_precision == "float16"
-    return Changelog(settings.changelog_topic, model.hash, model.state_size, half=half)
+    return Changelog(settings.changelog_topic, model.hash, model.state_size)
 
 
 def make_outputs(settings: Settings, source: Source) -> tuple[Sink, Guarantee]:

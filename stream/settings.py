@@ -84,9 +84,6 @@ class Settings(BaseSettings):
     on_gap: Literal["fail", "skip"] = Field(
         "fail", description="Where input or state is gone that was not scored yet: stop, or go on without."
     )
-    changelog_precision: Literal["float32", "float16"] = Field(
-        "float32", description="Of the states in the changelog; half of it moves risks by up to 0.002."
-    )
     standby_replicas: Literal["none", "all"] = Field(
         "none", description="Whether a worker keeps the others' states in host memory, to take over at once."
     )

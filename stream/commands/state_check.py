@@ -21,9 +21,8 @@ from stream.settings import Settings
 from stream.state.changelog import Mark, Patients
 from stream.state.stays import expired
 
-TOLERANCE = {"float32": 1e-5, "float16": 5e-3}
-"""Within which a row's numbers are the same, relative to those over 1, by the precision of the changelog:
-batches of other sizes round otherwise, and a state that was restored goes on from what was rounded."""
+TOLERANCE = 1e-5
+"""Within which a row's numbers are the same: batches of other sizes round otherwise."""
 
 FAULTS = {
     "foreign": "records that vitalstream did not write",
@@ -88,14 +87,13 @@ def check(settings: Settings, model: RiskModel, imported: States | None = None) 
     return Report(partitions, +faults)
 
 
-def compare(found: Patients, wanted: Patients, tolerance: float) -> Counter[str]:
-    """How many patients differ in which way; both know each patient once. tolerance: of a row's numbers."""
+def compare(found: Patients, wanted: Patients) -> Counter[str]:
+    """How many patients differ in which way; both know each patient once."""
     places = {one: place for place, one in enumerate(wanted.ids)}
     known = np.array([one in places for one in found.ids], np.bool_)
     here = found.take(np.flatnonzero(known))
     there = wanted.take(np.array([places[one] for one in here.ids], np.int64))
-    near = tolerance * np.maximum(np.abs(there.rows), 1)
-    same = np.abs(here.rows - there.rows) <= near  # NaN is never the same
+    same = np.abs(here.rows - there.rows) <= TOLERANCE  # NaN is never the same
     return Counter(
         missing=len(wanted) - len(here),
         surplus=len(found) - len(here),
@@ -177,7 +175,6 @@ def _compare_with_replay(
             compare(
                 _still_there(found[one].patients, now, after_ms, frozenset()),
                 _still_there(wanted, now, after_ms, found[one].ids),
-                TOLERANCE[settings.changelog_precision],
             )
         )
     return counts

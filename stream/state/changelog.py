@@ -6,10 +6,6 @@ all their 64-bit words.
 
     patient    magic u4 | version u2 | kind u2 = 0 | model u8 | stay 6 i8 | digest u8 | row D f4 | check u8
     partition  magic u4 | version u2 | kind u2 = 1 | model u8 | next offset i8 | stream time i8 | check u8
-    patient    as the first, kind u2 = 2 and row D f2
-
-A row is filled up with zeros to whole words. Which of the two a patient's record is, is for the writer to
-choose, and stands in each.
 """
 
 from __future__ import annotations
@@ -27,12 +23,10 @@ from stream.state.stays import STAY
 
 MAGIC = int.from_bytes(b"VSST", "little")
 VERSION = 1
-PATIENT, PARTITION, PATIENT_HALF = 0, 1, 2
+PATIENT, PARTITION = 0, 1
 PARTITION_KEY = b"\xffpartition"
 HEADER = [("magic", "<u4"), ("version", "<u2"), ("kind", "<u2"), ("model", "<u8")]
-KIND_PLACE = slice(6, 8)
 WORD = 8
-HALF_MAX = float(np.finfo(np.float16).max)
 
 
 class Mark(NamedTuple):
@@ -59,15 +53,6 @@ class Patients:
         ids = [self.ids[place] for place in places.tolist()]
         return type(self)(ids, self.rows[places], self.stays[places], self.digests[places])
 
-    @classmethod
-    def concat(cls, parts: Sequence[Self]) -> Self:
-        """One after the other. At least one."""
-        if len(parts) == 1:
-            return parts[0]
-        ids = [one for part in parts for one in part.ids]
-        rows, stays = (np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "stays"))
-        return cls(ids, rows, stays, np.concatenate([part.digests for part in parts]))
-
 
 class Changes(NamedTuple):
     """What became of N patients: their states, or only their ids where the state ended.
@@ -86,15 +71,15 @@ class Changes(NamedTuple):
 
 class Changelog:
     """Writes and reads the records of one model. model_hash: hexadecimal SHA-256 of the artifact.
-    row_size: floats of a patient's row. half: write rows in half precision; both are read."""
+    row_size: floats of a patient's row."""
 
-    def __init__(self, topic: str, model_hash: str, row_size: int, *, half: bool = False) -> None:
+    def __init__(self, topic: str, model_hash: str, row_size: int) -> None:
         self.topic = topic
         self._model = int(model_hash[:16] or "0", 16)
-        self._half = half
-        self._patients = {
-            kind: _patient(form, row_size) for kind, form in ((PATIENT, "<f4"), (PATIENT_HALF, "<f2"))
-        }
+        self._row_size = row_size
+        filling = [("filling", "V4")] if row_size % 2 else []
+        body = [("stay", STAY), ("digest", "<u8"), ("row", "<f4", (row_size,)), *filling]
+        self._patient = np.dtype([*HEADER, *body, ("check", "<u8")])
         mark = [("next_offset", "<i8"), ("stream_time", "<i8")]
         self._mark = np.dtype([*HEADER, *mark, ("check", "<u8")])
 
@@ -118,10 +103,8 @@ class Changelog:
         """A partition's states from the latest value of each key, without tombstones. Raises `StateError`
         where one is damaged or of another version or model."""
         states = {key: value for key, value in latest.items() if key != PARTITION_KEY}
-        half = {key: value for key, value in states.items() if _kind(value) == PATIENT_HALF}
-        whole = {key: value for key, value in states.items() if key not in half} if half else states
-        parts = [self._states_of(whole, PATIENT), self._states_of(half, PATIENT_HALF)]
-        return Patients.concat([part for part in parts if len(part)] or parts[:1])
+        found = self._read(list(states.values()), self._patient, PATIENT)
+        return Patients(list(states), found["row"], found["stay"], found["digest"])
 
     def mark(self, latest: Mapping[bytes, bytes]) -> Mark | None:
         """A partition's progress, None where it has none. Raises `StateError`."""
@@ -131,16 +114,9 @@ class Changelog:
         return Mark(int(found["next_offset"]), int(found["stream_time"]))
 
     def _states(self, patients: Patients) -> list[bytes]:
-        kind = PATIENT_HALF if self._half else PATIENT
-        records = self._begun(len(patients), self._patients[kind], kind)
-        rows = np.clip(patients.rows, -HALF_MAX, HALF_MAX) if self._half else patients.rows
-        records["stay"], records["digest"], records["row"] = patients.stays, patients.digests, rows
+        records = self._begun(len(patients), self._patient, PATIENT)
+        records["stay"], records["digest"], records["row"] = patients.stays, patients.digests, patients.rows
         return _sealed(records)
-
-    def _states_of(self, states: Mapping[bytes, bytes], kind: int) -> Patients:
-        found = self._read(list(states.values()), self._patients[kind], kind)
-        rows = found["row"].astype(np.float32, copy=False)
-        return Patients(list(states), rows, found["stay"], found["digest"])
 
     def _marks(self, marks: Mapping[int, Mark]) -> list[bytes]:
         records = self._begun(len(marks), self._mark, PARTITION)
@@ -190,7 +166,7 @@ class Changelog:
                 f"{what} is of model {int(head['model']):016x}, this worker has {self._model:016x}: states "
                 "of one model mean nothing to another; start the new model under a new application_id"
             )
-        name = "a partition" if kind == PARTITION else "a patient"
+        name = "a patient" if kind == PATIENT else "a partition"
         return StateError(
             f"{what} of {name} is damaged (checksum): replay the input under a new application_id, or "
             "bring back the topic from a copy"
@@ -204,20 +180,6 @@ def _head(value: bytes) -> np.void | None:
         return None
     (head,) = np.frombuffer(value[: dtype.itemsize], dtype)
     return head  # type: ignore[no-any-return]
-
-
-def _kind(value: bytes) -> int:
-    """0 where the value is too short to have one."""
-    return int.from_bytes(value[KIND_PLACE], "little")
-
-
-def _patient(form: str, row_size: int) -> np.dtype[np.void]:
-    """A patient's record, its row in numbers of this form."""
-    missing = -row_size * np.dtype(form).itemsize % WORD
-    filling = [("filling", f"V{missing}")] if missing else []
-    return np.dtype(
-        [*HEADER, ("stay", STAY), ("digest", "<u8"), ("row", form, (row_size,)), *filling, ("check", "<u8")]
-    )
 
 
 def _sealed(records: NDArray[np.void]) -> list[bytes]:

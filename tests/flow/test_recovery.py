@@ -55,16 +55,6 @@ def test_a_worker_goes_on_where_another_ended(make_flow: MakeFlow, client: str, 
         np.testing.assert_allclose(found[patient], risks, atol=1e-5)
 
 
-def test_in_half_precision_the_risks_stay_within_the_stated_tolerance(make_flow: MakeFlow) -> None:
-    flow, events = make_flow("librdkafka", changelog_precision="float16"), ward()
-    for start in range(0, len(events), 50):
-        flow.send(part(events, slice(start, start + 50)))
-        flow.run()
-    found, wanted = risks_by_patient(flow.scored()), apart(flow, events)
-    differences = [np.abs(found[patient] - risks).max() for patient, risks in wanted.items()]
-    assert 0 < max(differences) < 2e-3
-
-
 def test_input_that_is_gone_stops_the_worker_or_is_skipped_and_counted(
     make_flow: MakeFlow, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -56,35 +56,6 @@ def test_what_is_written_is_read_bit_by_bit(patients: Patients, offset: int, str
     assert codec().mark(records) == Mark(offset, stream_time)
 
 
-@given(some_patients())
-def test_half_precision_rounds_the_rows_alone(patients: Patients) -> None:
-    half = Changelog("states", HASH, SIZE, half=True)
-    out = half.encode([Changes(patients, np.full(len(patients), 3, np.int32))], {})
-    records = {
-        key: value for key, value in zip(out.keys, out.values, strict=True) if key is not None and value
-    }
-    for reader in (half, codec()):
-        read = reader.patients(records)
-        assert (read.ids, read.stays.tolist()) == (patients.ids, patients.stays.tolist())
-        assert read.rows.dtype == np.float32
-        within = np.clip(patients.rows, -65504, 65504)
-        np.testing.assert_allclose(read.rows, within, rtol=2**-11, atol=2**-25)
-
-
-def test_both_precisions_may_stand_side_by_side() -> None:
-    records: dict[bytes, bytes] = {}
-    for half, identity in ((True, b"p1"), (False, b"p2"), (True, b"p3")):
-        changelog = Changelog("states", HASH, SIZE, half=half)
-        (value,) = changelog.encode([Changes(one(identity), np.zeros(1, np.int32))], {}).values
-        records[identity] = value or b""
-    assert len(records[b"p1"]) < len(records[b"p2"])
-    read = codec().patients(records)
-    assert sorted(read.ids) == [b"p1", b"p2", b"p3"]
-    assert read.rows.tolist() == [one().rows[0].tolist()] * 3
-    with pytest.raises(StateError, match="checksum"):
-        codec().patients(records | {b"p1": records[b"p1"][:-1] + b"x"})
-
-
 def one(identity: bytes = b"p1") -> Patients:
     rows = np.arange(SIZE, dtype=np.float32)[None]
     return Patients([identity], rows, np.ones(1, STAY), np.ones(1, np.uint64))
