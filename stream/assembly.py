@@ -6,6 +6,7 @@ import gc
 import logging
 import threading
 import time
+from collections.abc import Set
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -24,6 +25,7 @@ from stream.consume.behind import Behind, Leader
 from stream.consume.nudge import Nudge
 from stream.consume.source import Source
 from stream.decode.decoder import Decoder
+from stream.decode.leaving_out import LeavingOut
 from stream.errors import ModelError, SettingsError
 from stream.metrics import Metrics
 from stream.pipeline import Encoder, Pipeline, Rooms
@@ -109,13 +111,20 @@ def build_worker(settings: Settings) -> Worker:
     return Worker(settings)
 
 
-def build_follower(settings: Settings, leader: Leader, encoder: Encoder) -> Worker:
+def build_follower(
+    settings: Settings, leader: Leader, encoder: Encoder, refused: Set[tuple[int, int]]
+) -> Worker:
     """A worker that never runs ahead of the group whose committed offsets `leader` tells, and makes states
-    alone: `encoder` sees its scores, and nothing but the changelog is written. Raises as `build_worker`."""
+    alone: `encoder` sees its scores, and nothing but the changelog is written. refused: partition and offset
+    of records to pass over. Raises as `build_worker`."""
     worker = build_worker(settings)
     rooms = worker.pipeline.rooms
     worker.pipeline.rooms = replace(
-        rooms, source=Behind(rooms.source, leader), sink=StateOnly(rooms.sink), encoder=encoder
+        rooms,
+        source=Behind(rooms.source, leader),
+        decoder=LeavingOut(settings.max_event_bytes, settings.max_future, refused),
+        sink=StateOnly(rooms.sink),
+        encoder=encoder,
     )
     return worker
 

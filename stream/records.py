@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from itertools import chain
@@ -54,6 +54,13 @@ class Records:
             self.timestamps[kept],
             None if self.headers is None else [self.headers[row] for row in kept],
         )
+
+    def without(self, places: Set[tuple[int, int]]) -> Self:
+        """The records at other places than these, partition and offset."""
+        if not places:
+            return self
+        rows = zip(self.partitions.tolist(), self.offsets.tolist(), strict=True)
+        return self.keep(np.array([place not in places for place in rows], np.bool_))
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:

@@ -13,7 +13,7 @@ from kafka.partitioner.default import murmur2
 
 from stream._kafka_python import configuration, create, translated
 from stream.connection import Connection
-from stream.errors import TopicError
+from stream.errors import BrokerUnavailable, TopicError
 
 Result = TypeVar("Result")
 
@@ -124,12 +124,11 @@ class Admin:
 
     def members(self, group: str) -> int:
         """How many members the consumer group has now; 0 where there is no such group."""
-        found = self._ask("describing the group", self._client.describe_groups, [group])[group]
-        return len(found["members"])
+        return len(self._group(group)["members"])
 
     def unassigned(self, group: str, topic: str) -> set[int]:
         """Partitions of the topic that no member of the group owns; none where it rebalances or is empty."""
-        found = self._ask("describing the group", self._client.describe_groups, [group])[group]
+        found = self._group(group)
         if found["group_state"] != "Stable":
             return set()
         owned = {
@@ -143,6 +142,15 @@ class Admin:
 
     def close(self) -> None:
         self._client.close()
+
+    def _group(self, group: str) -> dict[str, Any]:
+        """As kafka-python describes it. A coordinator that has moved says so there, and it raises nothing."""
+        found: dict[str, Any] = self._ask("describing the group", self._client.describe_groups, [group])[
+            group
+        ]
+        if found["error"] is not None and found["group_state"] != "Dead":
+            raise BrokerUnavailable(f"describing the group {group}: {found['error']}")
+        return found
 
     def _partition_counts(self, topics: list[str]) -> dict[str, int]:
         """Of each topic; 0 for one that does not exist."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 FAR = 0.1
 """Risks that differ by more are counted."""
-MOST_WAITING = 1_000_000
+MOST_WAITING = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,9 @@ class Agreement:
         old, new = self._old[partition], self._new[partition]
         if not len(old.offsets) or not len(new.offsets):
             return
-        both = np.intersect1d(old.offsets, new.offsets, assume_unique=True, return_indices=True)
-        self._count(old.risks[both[1]], new.risks[both[2]])
+        places = np.minimum(np.searchsorted(old.offsets, new.offsets), len(old.offsets) - 1)
+        both = old.offsets[places] == new.offsets
+        self._count(old.risks[places[both]], new.risks[both])
         passed = int(min(old.offsets[-1], new.offsets[-1]))
         old.forget(passed)
         new.forget(passed)
@@ -84,11 +85,12 @@ class _Waiting:
         self._last = -1
 
     def add(self, offsets: NDArray[np.int64], risks: NDArray[np.float64]) -> None:
+        offsets, places = np.unique(offsets, return_index=True)
         unseen = offsets > self._last
         if unseen.any():
-            self._last = int(offsets.max())
+            self._last = int(offsets[-1])
             self.offsets = np.concatenate([self.offsets, offsets[unseen]])[-MOST_WAITING:]
-            self.risks = np.concatenate([self.risks, risks[unseen]])[-MOST_WAITING:]
+            self.risks = np.concatenate([self.risks, risks[places[unseen]]])[-MOST_WAITING:]
 
     def forget(self, until: int) -> None:
         """All up to and with this offset."""

@@ -15,6 +15,7 @@ from stream.clients import make_source
 from stream.commands.agreement import FAR, Figures
 from stream.commands.background import Background
 from stream.commands.options import ALL, start_logging, stop_on_signals, takes_settings
+from stream.commands.refused import refused_as_future
 from stream.commands.rewarm_watch import Standing, Tap, Watch
 from stream.commands.topics import wanted
 from stream.errors import SettingsError
@@ -22,6 +23,7 @@ from stream.settings import Settings
 from stream.topics import Admin
 
 JOIN_TIMEOUT_S = 30.0
+NOT_DONE = 1
 
 
 @takes_settings(*ALL)
@@ -37,7 +39,8 @@ def rewarm(
     workers have committed, writes nothing but its own changelog and offsets, and reports how far it is behind
     and how far the two models' scores agree. When it has caught up, stop the running workers: it ends by
     itself once their last event is in the new states, and `vitalstream run` with the same --application-id
-    and --model goes on with the next. Can be stopped and started again at any time.
+    and --model goes on with the next. Can be stopped and started again at any time: exit code 1 says that it
+    is not done.
     """
     if beside == settings.application_id:
         raise SettingsError("beside and application_id are the same: a new model wants a new application_id")
@@ -48,10 +51,12 @@ def rewarm(
         leader = resources.enter_context(closing(make_source(settings, beside)))
         leader.assign(settings.observations_topic, {})
         tap = Tap()
-        worker = build_follower(settings, leader.committed, tap)
+        worker = build_follower(settings, leader.committed, tap, refused_as_future(settings))
         standing = _follow(settings, beside, worker, tap, stop, every, as_json)
     if not as_json:
         typer.echo(_end(settings, beside, standing))
+    if not standing.complete:
+        raise typer.Exit(NOT_DONE)
 
 
 def _follow(

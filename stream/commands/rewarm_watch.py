@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -17,13 +18,19 @@ from stream.clients import make_source
 from stream.commands.agreement import Agreement, Figures
 from stream.commands.feed import BATCH, EARLIEST, POLL_S
 from stream.consume.source import Source
+from stream.errors import BrokerUnavailable
 from stream.publish.scores import SHORT_HASH
 from stream.records import Assessment, Outgoing, Records, Scores
 from stream.settings import Settings
 from stream.topics import Admin
 
-MOST_AHEAD = 200_000
+log = logging.getLogger(__name__)
+
+MOST_AHEAD = 100_000
 """Scores of the running model that wait for the new one's: with more of them no further ones are read."""
+GONE_S = 15.0
+"""How long the running group must be without members, its offsets unchanged: a worker that a supervisor
+starts again is back by then."""
 
 Columns = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]
 NONE = Figures(0, *[float("nan")] * 5)
@@ -53,7 +60,7 @@ class Tap:
 class Standing:
     """behind: events that the running group has committed and the new one has not. seconds_left: at the
     present pace, None where unknown. caught_up: as near as the running group's pace allows. complete: the
-    running group has no member and nothing is behind."""
+    running group is gone for `GONE_S` and nothing is behind."""
 
     behind: int
     seconds_left: float | None
@@ -98,6 +105,7 @@ class Watch:
         self._decoder = msgspec.json.Decoder(_Score)
         self._full: set[int] = set()
         self._last: _Pace | None = None
+        self._gone_since: float | None = None
         self.standing = Standing(0, None, False, False, NONE)
 
     def reports(self, stop: threading.Event) -> Iterator[Standing]:
@@ -109,16 +117,27 @@ class Watch:
                 resources.enter_context(closing(make_source(settings, group))) for group in self._groups()
             ]
             scores = resources.enter_context(closing(make_source(settings)))
-            admin = resources.enter_context(closing(Admin(settings.connection())))
-            numbers = range(admin.partitions(settings.observations_topic))
+            with closing(Admin(settings.connection())) as admin:
+                numbers = range(admin.partitions(settings.observations_topic))
             for group in opened:
                 group.assign(settings.observations_topic, {})
+            first = opened[0].beginning_offsets(numbers)
             scores.assign(settings.scores_topic, dict.fromkeys(numbers, EARLIEST))
             while not stop.is_set() and not self.standing.complete:
                 self._compare(scores, stop)
-                alone = not admin.members(self._beside)
-                self._look(opened[0], opened[1], numbers, alone)
+                try:
+                    gone = self._without_members()
+                    self._look(opened[0].committed(numbers), first | opened[1].committed(numbers), gone)
+                except BrokerUnavailable as error:
+                    log.warning("waiting for the broker: %s", error)
+                    self._gone_since = None
+                    continue
                 yield self.standing
+
+    def _without_members(self) -> bool:
+        """Asked of a client of its own: one that is kept does not notice that a coordinator has moved."""
+        with closing(Admin(self._settings.connection())) as admin:
+            return not admin.members(self._beside)
 
     def _groups(self) -> tuple[str, str]:
         return self._beside, self._settings.application_id
@@ -157,17 +176,21 @@ class Watch:
             scores.resume(sorted(self._full - full))
         self._full = full
 
-    def _look(self, old: Source, new: Source, numbers: range, alone: bool) -> None:
-        """The members first, the offsets after: who has left has committed."""
-        theirs, ours = old.committed(numbers), new.committed(numbers)
-        behind = sum(max(offset - ours.get(one, 0), 0) for one, offset in theirs.items())
-        last, now = self._last, _Pace(sum(theirs.values()), sum(ours.values()))
+    def _look(self, theirs: Mapping[int, int], ours: Mapping[int, int], gone: bool) -> None:
+        """Both groups' committed offsets, asked for after the members: who has left has committed."""
+        behind = sum(max(offset - ours[one], 0) for one, offset in theirs.items())
+        last, now = self._last, _Pace(sum(theirs.values()), sum(ours[one] for one in theirs))
         self._last, left, arriving = now, None, 0.0
         if last is not None:
             seconds = now.at - last.at
             arriving = max(now.old - last.old, 0) / seconds
             gaining = (now.new - last.new) / seconds - arriving
             left = behind / gaining if behind and gaining > 0 else None
+        if not gone or last is None or now.old != last.old:
+            self._gone_since = None
+        elif self._gone_since is None:
+            self._gone_since = now.at
+        stays_away = self._gone_since is not None and now.at - self._gone_since >= GONE_S
         caught_up = bool(theirs) and behind <= arriving * self._every
-        complete = alone and bool(theirs) and not behind
+        complete = stays_away and bool(theirs) and not behind
         self.standing = Standing(behind, left, caught_up, complete, self._agreement.figures())

@@ -12,9 +12,9 @@ from stream.assembly import make_changelog
 from stream.batch.waves import pack
 from stream.clients import make_source
 from stream.commands.changelog_reader import to_ends
+from stream.commands.refused import refused_as_future
 from stream.decode.decoder import Decoder
-from stream.publish.dead_letters import PREFIX
-from stream.records import Code, Headers, Outgoing, Records
+from stream.records import Outgoing, Records
 from stream.settings import Settings
 from stream.state.admission import admit
 from stream.state.changelog import Changes, Patients
@@ -67,14 +67,14 @@ def replay(settings: Settings, rerun: Rerun, ends: Mapping[int, int]) -> dict[in
     counts = dict.fromkeys(ends, 0)
     if not (open_ := {one for one, end in ends.items() if end}):
         return counts
-    early = _refused_as_future(settings)
+    early = refused_as_future(settings)
     with closing(make_source(settings, to_end=True)) as source:
         source.assign(settings.observations_topic, dict.fromkeys(open_, EARLIEST))
         for records in to_ends(source, settings.max_batch):
             before = _before(records, ends)
             for one in np.unique(before.partitions).tolist():
                 counts[one] += int((before.partitions == one).sum())
-            rerun.apply(_without(before, early) if early else before)
+            rerun.apply(before.without(early))
             if done := open_ & (_reached(records, ends) | source.ended()):
                 source.pause(sorted(done))
                 open_ -= done
@@ -91,36 +91,6 @@ def _before(records: Records, ends: Mapping[int, int]) -> Records:
 def _reached(records: Records, ends: Mapping[int, int]) -> set[int]:
     rows = zip(records.partitions.tolist(), records.offsets.tolist(), strict=True)
     return {one for one, offset in rows if offset + 1 >= ends[one]}
-
-
-def _without(records: Records, places: set[tuple[int, int]]) -> Records:
-    rows = zip(records.partitions.tolist(), records.offsets.tolist(), strict=True)
-    return records.keep(np.array([place not in places for place in rows], np.bool_))
-
-
-def _refused_as_future(settings: Settings) -> set[tuple[int, int]]:
-    """Partition and offset in the input of what was refused as `Code.FUTURE`."""
-    found: set[tuple[int, int]] = set()
-    with closing(make_source(settings, with_headers=True, to_end=True)) as source:
-        if not (count := source.partition_count(settings.dead_letters_topic)):
-            return found
-        source.assign(settings.dead_letters_topic, dict.fromkeys(range(count), EARLIEST))
-        for records in to_ends(source):
-            found |= {place for one in records.headers or [] if (place := _future_place(settings, one))}
-            if len(source.ended()) == count:
-                return found
-    return found
-
-
-def _future_place(settings: Settings, headers: Headers) -> tuple[int, int] | None:
-    said = dict(headers)
-    wanted = Code.FUTURE.encode(), settings.observations_topic.encode()
-    if (said.get(PREFIX + "code"), said.get(PREFIX + "topic")) != wanted:
-        return None
-    try:
-        return int(said[PREFIX + "partition"]), int(said[PREFIX + "offset"])
-    except (KeyError, ValueError):
-        return None
 
 
 def _as_records(outgoing: Outgoing) -> Records:

@@ -22,8 +22,8 @@ from stream.state.store import StateStore
 FLUSH_TIMEOUT_S = 10.0
 MANY = 1024
 SELDOM = 8
-"""Changes are sent before the epoch ends where there are `MANY`, of at most one in `SELDOM` of the patients:
-few of those will change again, and what is left for the end is soon done."""
+"""Changes are sent before the epoch ends where there are `MANY`, of at most one in `SELDOM` of the patients
+and of no more than two events each: few will change again, and what is left for the end is soon done."""
 
 
 class Guarantee(Protocol):
@@ -67,7 +67,6 @@ class ExactlyOnce:
 
     def end_epoch(self, changelog: Callable[[], Outgoing], offsets: Mapping[int, int]) -> None:
         self._sink.commit(self._topic, offsets, self._group_metadata(), changelog)
-        reach("changelog_sent")
 
     def log_ahead(self, changelog: Callable[[], Outgoing]) -> None:
         self._sink.send(changelog())
@@ -112,21 +111,23 @@ class Committer:
         self._guarantee, self._store, self._changelog = guarantee, store, changelog
         self._interval, self._max_events, self._clock = interval, max_events, clock
         self._offsets: dict[int, int] = {}
-        self._events = 0
+        self._events = self._unlogged = 0
         self._last = clock()
 
     def add(self, offsets: Mapping[int, int], events: int) -> None:
         """A micro-batch is in the epoch, stepped and sent. offsets: of the next record of each partition."""
         self._offsets |= offsets
         self._events += events
+        self._unlogged += events
 
     def commit_if_due(self) -> None:
         """`commit`, if the interval has passed or enough events have gathered. Raises `EpochError`."""
         waited = self._clock() - self._last
         if self._offsets and (waited >= self._interval or self._events >= self._max_events):
             self.commit()
-        elif MANY <= self._store.changed <= self._store.resident // SELDOM:
+        elif self._unlogged >= MANY and self._pays_to_log_ahead():
             self._guarantee.log_ahead(lambda: self._records({}))
+            self._unlogged = 0
 
     def commit(self) -> None:
         """End the epoch, if anything is in it. Raises `EpochError`, of this epoch or the one before: then
@@ -138,7 +139,7 @@ class Committer:
             self._guarantee.end_epoch(lambda: self._records(marks), self._offsets)
         self.forget(list(self._offsets))
         self._last = self._last + self._interval if 0 <= late < self._interval else self._clock()
-        self._events = 0
+        self._events = self._unlogged = 0
 
     def settle(self) -> None:
         """End the epoch and wait until it is durable. Raises `EpochError`."""
@@ -149,6 +150,10 @@ class Committer:
         """Nothing of these partitions is committed any more."""
         for partition in partitions:
             self._offsets.pop(partition, None)
+
+    def _pays_to_log_ahead(self) -> bool:
+        changed = self._store.changed
+        return MANY <= changed <= self._store.resident // SELDOM and self._unlogged <= 2 * changed
 
     def _records(self, marks: Mapping[int, Mark]) -> Outgoing:
         return self._changelog.encode(self._store.take_changes(), marks)

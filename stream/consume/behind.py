@@ -51,12 +51,12 @@ class Behind:
         return self._kept_back(self._source.poll(max_records, timeout))
 
     def _look(self) -> None:
-        owned, now = self._source.assignment(), self._clock()
-        if not owned or now - self._looked < LOOK_EVERY_S:
+        owned = self._source.assignment()
+        if not owned or self._clock() - self._looked < LOOK_EVERY_S:
             return
-        self._looked = now
         with suppress(BrokerUnavailable):  # what it had committed stays committed
             self._limits |= self._leader(owned)
+        self._looked = self._clock()
 
     def _released(self, max_records: int) -> Records | None:
         """Of one partition's waiting records those that may go now, None where none may."""

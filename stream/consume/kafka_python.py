@@ -160,7 +160,10 @@ class KafkaPythonSource:
         return {one for one, end in ends.items() if at[one] is not None and at[one] >= end}
 
     def partition_count(self, topic: str) -> int:
-        return len(self._consumer.partitions_for_topic(topic) or ())
+        try:
+            return len(self._consumer.partitions_for_topic(topic) or ())
+        except KafkaError as error:
+            raise translated(error, f"asking about {topic}") from None
 
     def beginning_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
         return self._bounds(self._consumer.beginning_offsets, partitions)

@@ -91,6 +91,7 @@ class KafkaPythonTransactionalSink:
         self, topic: str, offsets: Mapping[int, int], group: Any, last: Callable[[], Outgoing]
     ) -> None:
         self.send(last())
+        reach("changelog_sent")
         producer, deadline = self._begun(), time.monotonic() + self._timeout
         where = {TopicPartition(topic, one): OffsetAndMetadata(at) for one, at in offsets.items()}
         manager = producer._transaction_manager  # the producer's own methods wait without bound

@@ -86,14 +86,16 @@ class LibrdkafkaTransactionalSink:
         def end() -> None:
             self._until(deadline, lambda left: producer.send_offsets_to_transaction(where, group, left))
             reach("offsets_sent")
-            if complete.get():
-                self._until(deadline, producer.commit_transaction)
-                reach("committed")
+            if not complete.get():
+                raise CommitError("the epoch's last records were not sent")
+            self._until(deadline, producer.commit_transaction)
+            reach("committed")
 
         self._transaction.end(end, self._timeout + 1)
         with ExitStack() as failed:
             failed.callback(complete.put, False)
             self._produce(producer, last())
+            reach("changelog_sent")
             failed.pop_all()
         complete.put(True)
 

@@ -9,15 +9,14 @@ from stream.records import Outgoing
 
 
 class StateOnly:
-    """A `Sink` beside the one through which the committer writes the changelog: what is sent here is dropped,
-    everything else reaches `sink`."""
+    """A `Sink` over the one through which the committer writes the changelog: what is sent here is dropped,
+    and acknowledged with what that one sends."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
 
     def send(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None = None) -> None:
-        if on_acknowledged is not None:
-            on_acknowledged()
+        self._sink.send(Outgoing(outgoing.topic, [], []), on_acknowledged)
 
     def service(self) -> None:
         self._sink.service()

@@ -14,11 +14,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from queue import Empty, SimpleQueue
 
-from stream.errors import BrokerUnavailable, VitalstreamError
+from stream.errors import BrokerUnavailable, TopicError, VitalstreamError
 from stream.state.replica import POLL_RECORDS, POLL_S, Reader, Replica, fold, read_on
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Standby:
     """Does nothing until `open`. make_reader: a source outside of group management that reads committed
     records only. topic: the changelog's.
 
-    followed, lag: partitions followed, and records in them not yet read; of the last second."""
+    followed, lag: partitions followed, and records in them not yet read; as last known of all of them."""
 
     def __init__(self, make_reader: Callable[[], Reader], topic: str) -> None:
         self._make_reader, self._topic = make_reader, topic
@@ -99,6 +99,7 @@ class Standby:
             except VitalstreamError as error:
                 log.warning("standing by begins anew: %s", error)
                 self._followed.clear()
+                self._aside.clear()
             self._wait()
 
     def _follow(self, reader: Reader) -> None:
@@ -109,10 +110,17 @@ class Standby:
                 self._choose(reader)
             fold(reader.poll(POLL_RECORDS, POLL_S), self._followed)
             if (now := time.monotonic()) - looked >= LOOK_EVERY_S:
-                self.followed, self.lag, looked = len(self._followed), sum(reader.lag().values()), now
+                looked = now
+                self._tell_lag(reader.lag())
+
+    def _tell_lag(self, lags: Mapping[int, int]) -> None:
+        if lags.keys() >= self._followed.keys():
+            self.followed, self.lag = len(self._followed), sum(lags.values())
 
     def _choose(self, reader: Reader) -> None:
-        partitions = set(range(reader.partition_count(self._topic))) - self._owned
+        if not (count := reader.partition_count(self._topic)):
+            raise TopicError(f"{self._topic} is missing")
+        partitions = set(range(count)) - self._owned
         self._followed = {one: self._followed.get(one) or Replica() for one in sorted(partitions)}
         read_on(reader, self._topic, self._followed)
         self._changed = False

@@ -104,7 +104,8 @@ def test_a_transaction_whose_last_records_cannot_be_made_is_not_committed(
     inputs, outputs = topics
     source, sink = member(on_kafka, inputs, inputs), on_kafka.transactions(inputs)
     sink.reset()
-    sink.send(outgoing(outputs, [b"1"]))
+    told: list[str] = []
+    sink.send(outgoing(outputs, [b"1"]), lambda: told.append("acknowledged"))
 
     def failing() -> Outgoing:
         raise DeliveryError("no room")
@@ -112,6 +113,7 @@ def test_a_transaction_whose_last_records_cannot_be_made_is_not_committed(
     with pytest.raises(DeliveryError, match="no room"):
         sink.commit(inputs, {0: 7}, source.group_metadata(), failing)
     sink.reset()
+    assert told == []
     assert source.committed([0]) == {}
     assert seen(on_kafka, outputs) == []
 

@@ -63,6 +63,15 @@ def test_what_comes_again_counts_once_and_what_is_paired_is_not_kept() -> None:
     assert agreement.waiting(0) == 0
 
 
+def test_what_was_scored_again_within_one_reading_counts_once() -> None:
+    agreement = Agreement()
+    agreement.add_old(0, np.array([5, 6, 7, 5, 6, 7]), np.array([0.1, 0.2, 0.3, 0.9, 0.9, 0.9]))
+    agreement.add_new(0, np.array([5, 6, 7]), np.array([0.1, 0.2, 0.3]))
+    figures = agreement.figures()
+    assert (figures.compared, figures.mean_difference) == (3, 0)
+    assert agreement.waiting(0) == 0
+
+
 def test_with_nothing_to_compare_there_is_no_figure() -> None:
     figures = Agreement().figures()
     assert figures.compared == 0

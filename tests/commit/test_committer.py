@@ -15,7 +15,7 @@ from stream.records import Outgoing
 from stream.state.changelog import PARTITION_KEY, Changelog, Mark
 from stream.state.store import StateStore
 
-INTERVAL, MAX_EVENTS = 0.1, 100
+INTERVAL, MAX_EVENTS = 0.1, 10_000
 CHANGELOG = Changelog("states", "ab" * 32, 3)
 
 
@@ -64,14 +64,14 @@ class Epochs:
     def committed(self) -> list[dict[int, int]]:
         return [told[2] for told in self.log.told if told[0] == "transaction"]
 
-    def score_many(self, known: int, touched: int) -> None:
-        """`touched` of `known` patients, of whom the changelog has the others."""
+    def score_many(self, known: int, touched: int, events: int = 0) -> None:
+        """Events of `touched` of `known` patients, one each where not said; all are logged already."""
         partitions, ids = np.zeros(known, np.int32), [b"%d" % number for number in range(known)]
         slots = self.store.admit(ids, partitions)
         self.store.take_changes()
         some = slots[:touched]
         self.store.write(some, torch.ones(touched, 3), self.store.stays(some))
-        self.committer.add({0: touched}, 1)
+        self.committer.add({0: touched}, events or touched)
 
 
 def exactly_once(log: Log) -> Guarantee:
@@ -129,7 +129,7 @@ def test_an_epoch_waits_for_the_interval_or_for_enough_events() -> None:
     assert epochs.log.told == []
     epochs.now = INTERVAL
     epochs.committer.commit_if_due()
-    epochs.committer.add({0: 60}, 55)
+    epochs.committer.add({0: 60}, MAX_EVENTS - 45)
     epochs.committer.commit_if_due()
     assert epochs.committed() == [{0: 5}]
     epochs.committer.add({0: 105}, 45)
@@ -166,10 +166,14 @@ def test_many_changes_that_will_hardly_be_followed_by_others_are_sent_ahead() ->
     ]
 
 
-@pytest.mark.parametrize(("known", "touched"), [(SELDOM * MANY, MANY - 1), (SELDOM * MANY - 1, MANY)])
-def test_few_changes_or_of_few_patients_wait_for_the_end(known: int, touched: int) -> None:
+@pytest.mark.parametrize(
+    ("known", "touched", "events"),
+    [(SELDOM * MANY, MANY - 1, MANY), (SELDOM * MANY - 1, MANY, MANY), (SELDOM * MANY, MANY, 2 * MANY + 1)],
+    ids=["few changes", "few patients", "many events each"],
+)
+def test_what_may_well_change_again_waits_for_the_end(known: int, touched: int, events: int) -> None:
     epochs = Epochs(exactly_once, 2 * SELDOM * MANY)
-    epochs.score_many(known, touched)
+    epochs.score_many(known, touched, events)
     epochs.committer.commit_if_due()
     assert epochs.log.told == []
 

@@ -98,7 +98,7 @@ def test_no_event_is_lost_or_doubled_when_a_worker_joins_and_another_leaves(
     }
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", ["librdkafka", pytest.param("kafka-python", marks=pytest.mark.slow)])
 def test_who_stood_by_takes_over_from_its_replicas(
     make_flow: MakeFlow, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import pytest
 from model.artifact import Card, read_description, save
 from tests.flow.conftest import MakeFlow
 from tests.flow.feeder import Feeder
-from tests.flow.flow import CLIENTS, PATIENCE_S, Flow, places
+from tests.flow.flow import PATIENCE_S, Flow, places
 from tests.flow.test_group import PARTITIONS, Working
 from tests.model.synthetic import model
 
@@ -45,7 +46,7 @@ def until_caught_up(process: subprocess.Popen[str]) -> None:
     raise AssertionError(f"it ended: {process.stderr.read() if process.stderr else ''}")
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", ["librdkafka", pytest.param("kafka-python", marks=pytest.mark.slow)])
 def test_a_new_model_takes_over_where_the_old_one_stopped(
     make_flow: MakeFlow, client: str, other_model: Path
 ) -> None:
@@ -88,9 +89,24 @@ def test_a_new_model_takes_over_where_the_old_one_stopped(
     np.testing.assert_allclose([one["risk"] for one in new], wanted, atol=1e-5)
 
 
-def test_one_application_cannot_follow_itself(make_flow: MakeFlow, other_model: Path) -> None:
+@pytest.mark.slow
+def test_it_is_not_done_while_the_old_workers_run_and_goes_on_after_a_kill(
+    make_flow: MakeFlow, other_model: Path
+) -> None:
     flow = make_flow("librdkafka", 1)
-    command = [sys.executable, "-m", "stream", "rewarm", "--beside", "a", "--application-id", "a"]
-    done = subprocess.run([*command, "--bootstrap-servers", flow.servers], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "a new model wants a new application_id" in done.stderr
+    with Working(flow) as worker, Feeder(flow.servers, flow.observations):
+        worker.start()
+        worker.scores_more()
+        for end in (signal.SIGKILL, signal.SIGTERM):
+            process = rewarming(flow, other_model)
+            try:
+                until_caught_up(process)
+                process.send_signal(end)
+                output, log = process.communicate(timeout=PATIENCE_S)
+            finally:
+                process.kill()
+            assert process.returncode == (-end if end == signal.SIGKILL else 1), log
+            assert '"complete": true' not in output
+        worker.leave()
+    new = flow.committed(f"{flow.flags['application_id']}-new")
+    assert 0 < new[0] <= flow.committed()[0]
