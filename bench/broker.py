@@ -26,6 +26,7 @@ NOT_YET = (
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.LEADER_NOT_AVAILABLE,
 )
+MEMBERS_S = 60.0
 TICKS = os.sysconf("SC_CLK_TCK")
 WORKER = (str(Path(sys.executable).with_name("vitalstream")), "run")
 
@@ -70,6 +71,16 @@ class Broker:
     def delete(self, *topics: str) -> None:
         for done in self._admin.delete_topics(list(topics)).values():
             done.result(30)
+
+    def wait_for_members(self, group: str, count: int) -> None:
+        """Until so many members of a consumer group have partitions."""
+        deadline = time.monotonic() + MEMBERS_S
+        while time.monotonic() < deadline:
+            told = self._admin.describe_consumer_groups([group])[group].result(30)
+            if sum(bool(member.assignment.topic_partitions) for member in told.members) == count:
+                return
+            time.sleep(0.2)
+        raise RuntimeError(f"the group has not {count} members with partitions after {MEMBERS_S:g} s")
 
     def watch(self, topic: str) -> Counter:
         return Counter(self.bootstrap, topic)

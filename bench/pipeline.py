@@ -59,7 +59,7 @@ class Plan:
 
 
 FULL = Plan(2_000_000, (50_000, 500), 3, 12.0, 8.0)
-QUICK = Plan(600_000, (50_000,), 1, 5.0, 5.0)
+QUICK = Plan(2_000_000, (50_000,), 1, 5.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,8 @@ def latency(way: str, broker: Broker, name: str, rate: float, patients: int, sec
     preload(broker.bootstrap, topic, WARM_UP_EVENTS, patients)
     with Run(way, broker, topic, name) as run:
         run.wait_for(WARM_UP_EVENTS)
+        if way == TWO:
+            broker.wait_for_members(name, 2)
         numbers = [str(round(rate)), f"{seconds:g}", str(patients)]
         events = WARM_UP_EVENTS + due_after(round(seconds / TICK_S), round(rate))
         reader = Reader(broker.bootstrap, run.scores, events, live=way in TRANSACTIONAL)
