@@ -11,8 +11,8 @@ all is out or `--seconds` have passed. CPU: user and system time of the processe
 peak, start included. Latency: a producer in a process of its own sends at half of the way's own median rate;
 the time from when an event was due to be sent until the broker appended its score (`LogAppendTime`), read
 after the run, so that no reader disturbs it; of exactly_once, until a `read_committed` consumer beside it has
-the score. Its first fifth is left out, and the first round of each way,
-in which the broker's JVM compiles its code for small requests. The rounds' medians are given.
+the score. Its first fifth is left out, and the first two rounds of each
+way, in which the broker's JVM compiles its code for small requests. The rounds' medians are given.
 
     python -m bench.pipeline [--quick]
 """
@@ -46,6 +46,7 @@ TRANSACTIONAL = SETTINGS.keys() - {ONCE}
 WAYS = ("echo", *SETTINGS, "per-event")
 WARM_UP_S = 1.0
 WARM_UP_EVENTS = 1000
+WARM_UP_ROUNDS = 2
 PATIENCE_S = 90.0
 
 
@@ -184,8 +185,8 @@ def latency(way: str, broker: Broker, name: str, rate: float, patients: int, sec
 
 
 def measure(plan: Plan, ways: Sequence[str], patients: int, broker: Broker) -> list[dict[str, Any]]:
-    """Every way in turn, `rounds` times; then as often, and once more for the broker's sake, each way's
-    latency at half of its own median rate."""
+    """Every way in turn, `rounds` times; then as often, and more for the broker's sake, each way's latency at
+    half of its own median rate."""
     topic = f"observations-of-{patients}"
     broker.create(topic)
     preload(broker.bootstrap, topic, plan.events, patients)
@@ -198,11 +199,11 @@ def measure(plan: Plan, ways: Sequence[str], patients: int, broker: Broker) -> l
     broker.delete(topic)
     rates = {way: statistics.median(run.events_per_second for run in runs[way]) for way in ways}
     waits: dict[str, list[Latency]] = {way: [] for way in ways}
-    for number in range(plan.rounds + 1):
+    for number in range(plan.rounds + WARM_UP_ROUNDS):
         for place, way in enumerate(ways):
             name = f"late-{patients}-{number}-{place}"
             measured = latency(way, broker, name, rates[way] / 2, patients, plan.latency_seconds)
-            waits[way] += [measured] if number else []
+            waits[way] += [measured] if number >= WARM_UP_ROUNDS else []
     return [
         {
             "way": way,
@@ -266,6 +267,7 @@ def main() -> None:
         "--quick", action="store_true", help="one round, one size of ward, no files: to see that it works"
     )
     parser.add_argument("--only", action="append", choices=WAYS, help="this way (may be repeated)")
+    parser.add_argument("--name", help="of the result files [default: pipeline; none with --quick or --only]")
     args = parser.parse_args()
     plan = QUICK if args.quick else FULL
     results: list[dict[str, Any]] = []
@@ -277,7 +279,7 @@ def main() -> None:
     compared = ratios(results)
     text += "".join(f"- {name}: {ratio:.2f}\n" for name, ratio in compared.items())
     figures = {"plan": asdict(plan), "ratios": compared, "results": results}
-    name = None if args.quick or args.only else "pipeline"
+    name = args.name or (None if args.quick or args.only else "pipeline")
     write(name, "The running pipeline on a real broker", text, figures)
 
 

@@ -15,6 +15,9 @@ from tests.flow.flow import CLIENTS, Flow
 DATA = Path(os.environ.get("VITALSTREAM_DATA", "../shared/data"))
 PATIENTS = 150
 
+SLOW_IN_PYTHON = ["librdkafka", pytest.param("kafka-python", marks=pytest.mark.slow)]
+"""Both clients, of a test that would take the suite over its quarter of an hour: kafka-python's is slow."""
+
 MakeFlow = Callable[..., Flow]
 
 

@@ -21,7 +21,7 @@ from stream.state.replica import Replica
 from stream.state.standby import Standby
 from stream.topics import Admin
 from tests.broker.server import free_ports
-from tests.flow.conftest import MakeFlow
+from tests.flow.conftest import SLOW_IN_PYTHON, MakeFlow
 from tests.flow.feeder import Feeder
 from tests.flow.flow import CLIENTS, IDLE_S, PATIENCE_S, Flow, fetch, places, wait_until
 
@@ -98,7 +98,7 @@ def test_no_event_is_lost_or_doubled_when_a_worker_joins_and_another_leaves(
     }
 
 
-@pytest.mark.parametrize("client", ["librdkafka", pytest.param("kafka-python", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("client", SLOW_IN_PYTHON)
 def test_who_stood_by_takes_over_from_its_replicas(
     make_flow: MakeFlow, client: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,7 +137,7 @@ def _noting(taken: dict[int, Replica], now: dict[int, Replica]) -> dict[int, Rep
     return now
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", SLOW_IN_PYTHON)
 def test_sigterm_ends_a_worker_in_order_while_events_flow(make_flow: MakeFlow, client: str) -> None:
     port = free_ports(1)
     flow = make_flow(client, metrics_port=port, metrics_host="127.0.0.1", log_level="DEBUG")

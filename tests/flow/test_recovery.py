@@ -17,8 +17,8 @@ from stream.metrics import total
 from stream.records import Outgoing
 from stream.settings import SHIPPED_MODEL
 from stream.state.changelog import Changelog
-from tests.flow.conftest import MakeFlow
-from tests.flow.flow import CLIENTS, Flow, places, risks_by_patient
+from tests.flow.conftest import SLOW_IN_PYTHON, MakeFlow
+from tests.flow.flow import Flow, places, risks_by_patient
 
 GUARANTEES = ("exactly_once", "at_least_once")
 
@@ -42,7 +42,7 @@ def apart(flow: Flow, events: Outgoing) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", SLOW_IN_PYTHON)
 def test_a_worker_goes_on_where_another_ended(make_flow: MakeFlow, client: str, guarantee: str) -> None:
     flow, events = make_flow(client, processing_guarantee=guarantee), ward()
     third = len(events) // 3

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from model.artifact import Card, read_description, save
-from tests.flow.conftest import MakeFlow
+from tests.flow.conftest import SLOW_IN_PYTHON, MakeFlow
 from tests.flow.feeder import Feeder
 from tests.flow.flow import PATIENCE_S, Flow, places
 from tests.flow.test_group import PARTITIONS, Working
@@ -46,7 +46,7 @@ def until_caught_up(process: subprocess.Popen[str]) -> None:
     raise AssertionError(f"it ended: {process.stderr.read() if process.stderr else ''}")
 
 
-@pytest.mark.parametrize("client", ["librdkafka", pytest.param("kafka-python", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("client", SLOW_IN_PYTHON)
 def test_a_new_model_takes_over_where_the_old_one_stopped(
     make_flow: MakeFlow, client: str, other_model: Path
 ) -> None:
