@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ NOT_YET = (
     KafkaError.LEADER_NOT_AVAILABLE,
 )
 MEMBERS_S = 60.0
+PATIENCE_S = 90.0
 TICKS = os.sysconf("SC_CLK_TCK")
 WORKER = (str(Path(sys.executable).with_name("vitalstream")), "run")
 
@@ -56,6 +57,15 @@ def launch(arguments: Sequence[str], settings: Mapping[str, str]) -> subprocess.
     return subprocess.Popen(arguments, cwd=ROOT, env=environment)
 
 
+def wait_for(count: Callable[[], int], scores: int, who: str) -> None:
+    """Until there are so many."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (scored := count()) < scores:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{who}: {scored} of {scores} scores after {PATIENCE_S:g} s")
+        time.sleep(0.05)
+
+
 class Broker:
     def __init__(self, bootstrap: str, pid: int) -> None:
         self.bootstrap, self.pid = bootstrap, pid
@@ -81,6 +91,20 @@ class Broker:
                 return
             time.sleep(0.2)
         raise RuntimeError(f"the group has not {count} members with partitions after {MEMBERS_S:g} s")
+
+    def worker_settings(self, name: str, observations: str) -> dict[str, str]:
+        """Of a worker of the application `name`, whose output topics begin with it too."""
+        return {
+            "BOOTSTRAP_SERVERS": self.bootstrap,
+            "APPLICATION_ID": name,
+            "OBSERVATIONS_TOPIC": observations,
+            "SCORES_TOPIC": f"{name}-scores",
+            "ALERTS_TOPIC": f"{name}-alerts",
+            "DEAD_LETTERS_TOPIC": f"{name}-dead-letters",
+            "METRICS_PORT": "0",
+            "LOG_LEVEL": "WARNING",
+            "DEVICE": "cpu",
+        }
 
     def watch(self, topic: str) -> Counter:
         return Counter(self.bootstrap, topic)

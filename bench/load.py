@@ -83,6 +83,11 @@ def send_at_rate(bootstrap: str, topic: str, rate: float, seconds: float, patien
     return {"events": sent, "begin_ms": round(begin * 1000), "late_ms": late * 1000}
 
 
+def sender(bootstrap: str, topic: str, rate: int, seconds: float, patients: int) -> list[str]:
+    """The command that does `send_at_rate` in a process of its own."""
+    return [sys.executable, "-m", "bench.load", bootstrap, topic, str(rate), f"{seconds:g}", str(patients)]
+
+
 def due_after(ticks: int, rate: float) -> int:
     """Events that are due in the first so many ticks."""
     return int(ticks * TICK_S * rate)

@@ -29,8 +29,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from bench.broker import ROOT, WORKER, Broker, Usage, launch, local_broker, usage
-from bench.load import TICK_S, Latency, Reader, due_after, preload
+from bench.broker import PATIENCE_S, ROOT, WORKER, Broker, Usage, launch, local_broker, usage, wait_for
+from bench.load import TICK_S, Latency, Reader, due_after, preload, sender
 from bench.measure import markdown, write
 
 OURS = "vitalstream"
@@ -47,7 +47,6 @@ WAYS = ("echo", *SETTINGS, "per-event")
 WARM_UP_S = 1.0
 WARM_UP_EVENTS = 1000
 WARM_UP_ROUNDS = 2
-PATIENCE_S = 90.0
 
 
 @dataclass(frozen=True)
@@ -77,24 +76,14 @@ class Run:
     def __init__(self, way: str, broker: Broker, topic: str, name: str) -> None:
         self.way, self.broker = way, broker
         self.scores = f"{name}-scores"
-        self._dead_letters = f"{name}-dead-letters"
-        self._topics = (self.scores, self._dead_letters, f"{name}-alerts", f"{name}-patient-state-changelog")
+        others = ("dead-letters", "alerts", "patient-state-changelog")
+        self._topics = (self.scores, *(f"{name}-{other}" for other in others))
         broker.create(self.scores, append_time=True)
         broker.create(*self._topics[1:])
         settings: dict[str, str] = {}
         arguments: Sequence[str] = WORKER
         if way in SETTINGS:
-            settings = SETTINGS[way] | {
-                "BOOTSTRAP_SERVERS": broker.bootstrap,
-                "APPLICATION_ID": name,
-                "OBSERVATIONS_TOPIC": topic,
-                "SCORES_TOPIC": self.scores,
-                "ALERTS_TOPIC": f"{name}-alerts",
-                "DEAD_LETTERS_TOPIC": self._dead_letters,
-                "METRICS_PORT": "0",
-                "LOG_LEVEL": "WARNING",
-                "DEVICE": "cpu",
-            }
+            settings = SETTINGS[way] | broker.worker_settings(name, topic)
         else:
             module = [sys.executable, "-m", "bench.contenders", way]
             arguments = [*module, broker.bootstrap, topic, self.scores, name]
@@ -125,11 +114,7 @@ class Run:
         return self.count()
 
     def wait_for(self, scores: int) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while (scored := self.scored()) < scores:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"{self.way}: {scored} of {scores} scores after {PATIENCE_S:g} s")
-            time.sleep(0.05)
+        wait_for(self.scored, scores, self.way)
 
     def sample(self) -> Sample:
         now, scores = time.monotonic(), self.scored()
@@ -172,11 +157,10 @@ def latency(way: str, broker: Broker, name: str, rate: float, patients: int, sec
         run.wait_for(WARM_UP_EVENTS)
         if way == TWO:
             broker.wait_for_members(name, 2)
-        numbers = [str(round(rate)), f"{seconds:g}", str(patients)]
         events = WARM_UP_EVENTS + due_after(round(seconds / TICK_S), round(rate))
         reader = Reader(broker.bootstrap, run.scores, events, live=way in TRANSACTIONAL)
-        arguments = [sys.executable, "-m", "bench.load", broker.bootstrap, topic, *numbers]
-        told = json.loads(subprocess.check_output(arguments, cwd=ROOT))
+        command = sender(broker.bootstrap, topic, round(rate), seconds, patients)
+        told = json.loads(subprocess.check_output(command, cwd=ROOT))
         run.wait_for(events)
         measured = reader.latency(told["begin_ms"] + seconds * 200)
     broker.delete(topic)

@@ -14,19 +14,18 @@ import json
 import signal
 import statistics
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
-from bench.broker import ROOT, WORKER, Broker, launch, local_broker, usage
-from bench.load import TICK_S, Reader, due_after, preload
+from bench.broker import PATIENCE_S, ROOT, WORKER, Broker, launch, local_broker, usage, wait_for
+from bench.load import TICK_S, Reader, due_after, preload, sender
 from bench.measure import markdown, write
 
 EVERY_S = 15.0
 RESTARTS = 4
 WORKERS = 2
-PATIENCE_S = 60.0
 WAYS: dict[str, dict[str, str]] = {
     "as they come": {},
     "standby_replicas all": {"STANDBY_REPLICAS": "all"},
@@ -65,53 +64,31 @@ class Group:
 
 def roll(broker: Broker, name: str, way: Mapping[str, str], patients: int, rate: int) -> dict[str, Any]:
     """The pause of each restart, ms."""
-    topics = {
-        "OBSERVATIONS_TOPIC": f"{name}-observations",
-        "SCORES_TOPIC": f"{name}-scores",
-        "ALERTS_TOPIC": f"{name}-alerts",
-        "DEAD_LETTERS_TOPIC": f"{name}-dead-letters",
-    }
-    broker.create(*topics.values(), f"{name}-patient-state-changelog")
-    settings = {
-        "BOOTSTRAP_SERVERS": broker.bootstrap,
-        "APPLICATION_ID": name,
-        "METRICS_PORT": "0",
-        "LOG_LEVEL": "WARNING",
-        "DEVICE": "cpu",
-    }
+    settings = broker.worker_settings(name, f"{name}-observations")
+    inputs, scores = settings["OBSERVATIONS_TOPIC"], settings["SCORES_TOPIC"]
+    topics = [value for key, value in settings.items() if key.endswith("_TOPIC")]
+    broker.create(*topics, f"{name}-patient-state-changelog")
     seconds = EVERY_S * (RESTARTS + 1)
     known = 2 * patients
-    preload(broker.bootstrap, topics["OBSERVATIONS_TOPIC"], known, patients)
-    reader = Reader(
-        broker.bootstrap, topics["SCORES_TOPIC"], known + due_after(round(seconds / TICK_S), rate), live=True
-    )
-    with Group(settings | topics | way) as group:
-        wait_for(broker, topics["SCORES_TOPIC"], known)
+    preload(broker.bootstrap, inputs, known, patients)
+    reader = Reader(broker.bootstrap, scores, known + due_after(round(seconds / TICK_S), rate), live=True)
+    with Group(settings | way) as group, closing(broker.watch(scores)) as count:
+        wait_for(count, known, "the workers")
         time.sleep(EVERY_S)
-        arguments = [topics["OBSERVATIONS_TOPIC"], str(rate), f"{seconds:g}", str(patients)]
-        load = [sys.executable, "-m", "bench.load", broker.bootstrap, *arguments]
-        with subprocess.Popen(load, cwd=ROOT, stdout=subprocess.PIPE) as sender:
+        command = sender(broker.bootstrap, inputs, rate, seconds, patients)
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as sending:
             time.sleep(EVERY_S)
             begun = []
             for restart in range(RESTARTS):
                 begun.append(time.time())
                 group.restart(restart % WORKERS)
                 time.sleep(max(begun[-1] + EVERY_S - time.time(), 0))
-            told = json.loads(sender.communicate()[0])
+            told = json.loads(sending.communicate()[0])
         due, waits = reader.waits()
     starts = [at * 1000 for at in begun]
     pauses = [float(waits[(due >= at - 1000) & (due < at + (EVERY_S - 1) * 1000)].max()) for at in starts]
     before = waits[(due >= told["begin_ms"] + 2000) & (due < starts[0] - 1000)]
     return {"pauses_ms": pauses, "before_ms": float(before.max()), "sender_late_ms": told["late_ms"]}
-
-
-def wait_for(broker: Broker, topic: str, scores: int) -> None:
-    count, deadline = broker.watch(topic), time.monotonic() + PATIENCE_S
-    while count() < scores:
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{count()} of {scores} scores after {PATIENCE_S:g} s")
-        time.sleep(0.1)
-    count.close()
 
 
 def main() -> None:

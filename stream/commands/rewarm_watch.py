@@ -33,7 +33,6 @@ GONE_S = 15.0
 starts again is back by then."""
 
 Columns = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]
-NONE = Figures(0, *[float("nan")] * 5)
 
 
 class Tap:
@@ -106,28 +105,28 @@ class Watch:
         self._full: set[int] = set()
         self._last: _Pace | None = None
         self._gone_since: float | None = None
-        self.standing = Standing(0, None, False, False, NONE)
+        self.standing = Standing(0, None, False, False, self._agreement.figures())
 
     def reports(self, stop: threading.Event) -> Iterator[Standing]:
         """How it stands, every few seconds, until `stop` is set or the new states are complete: that is the
         last report. Raises `BrokerError`."""
         settings = self._settings
         with ExitStack() as resources:
-            opened = [
-                resources.enter_context(closing(make_source(settings, group))) for group in self._groups()
-            ]
-            scores = resources.enter_context(closing(make_source(settings)))
+            old, new, scores = (
+                resources.enter_context(closing(make_source(settings, group)))
+                for group in (self._beside, settings.application_id, None)
+            )
             with closing(Admin(settings.connection())) as admin:
                 numbers = range(admin.partitions(settings.observations_topic))
-            for group in opened:
+            for group in (old, new):
                 group.assign(settings.observations_topic, {})
-            first = opened[0].beginning_offsets(numbers)
+            first = old.beginning_offsets(numbers)
             scores.assign(settings.scores_topic, dict.fromkeys(numbers, EARLIEST))
             while not stop.is_set() and not self.standing.complete:
                 self._compare(scores, stop)
                 try:
                     gone = self._without_members()
-                    self._look(opened[0].committed(numbers), first | opened[1].committed(numbers), gone)
+                    self._look(old.committed(numbers), first | new.committed(numbers), gone)
                 except BrokerUnavailable as error:
                     log.warning("waiting for the broker: %s", error)
                     self._gone_since = None
@@ -138,9 +137,6 @@ class Watch:
         """Asked of a client of its own: one that is kept does not notice that a coordinator has moved."""
         with closing(Admin(self._settings.connection())) as admin:
             return not admin.members(self._beside)
-
-    def _groups(self) -> tuple[str, str]:
-        return self._beside, self._settings.application_id
 
     def _compare(self, scores: Source, stop: threading.Event) -> None:
         until = time.monotonic() + self._every

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -92,12 +92,13 @@ class LibrdkafkaTransactionalSink:
             reach("committed")
 
         self._transaction.end(end, self._timeout + 1)
-        with ExitStack() as failed:
-            failed.callback(complete.put, False)
+        sent = False
+        try:
             self._produce(producer, last())
             reach("changelog_sent")
-            failed.pop_all()
-        complete.put(True)
+            sent = True
+        finally:
+            complete.put(sent)
 
     def reset(self) -> None:
         self._drop()

@@ -20,6 +20,11 @@ ASSIGNED, REVOKED, LOST = "assigned: partitions", "revoked: partitions", "lost: 
 EPOCH_LOST, STARTED, RESTORED = "an epoch is lost", "joining group", "restored: partition"
 
 
+def environment_with(settings: Mapping[str, str]) -> dict[str, str]:
+    """This process's, with these settings of vitalstream and no others."""
+    return {n: v for n, v in os.environ.items() if not n.startswith("VITALSTREAM_")} | dict(settings)
+
+
 @dataclass
 class Member:
     """A worker's process and what it writes."""
@@ -56,8 +61,8 @@ class Crew:
             self._retire(slot)
         name = f"slot-{slot}"
         log = self.folder / f"{len(self.past) + len(self.members):03}-{name}.log"
-        environment = {n: v for n, v in os.environ.items() if not n.startswith("VITALSTREAM_")}
-        environment |= self.environment | {"VITALSTREAM_INSTANCE_ID": name}
+        environment = environment_with(self.environment)
+        environment["VITALSTREAM_INSTANCE_ID"] = name
         environment["VITALSTREAM_STANDBY_REPLICAS"] = "all" if slot % 2 else "none"
         if failpoint:
             environment["VITALSTREAM_FAILPOINT"] = failpoint

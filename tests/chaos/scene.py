@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -140,10 +139,9 @@ class Scene:
 
     def _verify(self) -> None:
         """`vitalstream state verify` finds the changelog sound and equal to a replay."""
-        environment = {n: v for n, v in os.environ.items() if not n.startswith("VITALSTREAM_")}
         told = subprocess.run(
             [sys.executable, "-m", "stream", "state", "verify", "--json"],
-            env=environment | self._environment(self.topics, self.servers),
+            env=crew.environment_with(self._environment(self.topics, self.servers)),
             capture_output=True,
             text=True,
             timeout=REFERENCE_S,

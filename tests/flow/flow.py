@@ -82,6 +82,13 @@ class Flow:
         worker.run(threading.Event(), IDLE_S)
         return worker
 
+    def scored_alone(self, **flags: Any) -> list[dict[str, Any]]:
+        """The scores of the same input by one worker, never interrupted, in an application of its own."""
+        alone = Flow(self.servers, self.client, self.reader, self.new_topic, flags)
+        alone.flags["observations_topic"] = self.observations
+        alone.run()
+        return alone.scored()
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """`vitalstream run` in a process of its own."""
         environment = {

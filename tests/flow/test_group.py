@@ -71,6 +71,14 @@ class Working:
         self._running.result(PATIENCE_S)
 
 
+def begin(first: Working, second: Working) -> None:
+    """Both score: the one alone at first, the other until nothing comes."""
+    first.start()
+    first.scores_more()
+    second.start(until_idle=IDLE_S)
+    second.scores_more()
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 def test_no_event_is_lost_or_doubled_when_a_worker_joins_and_another_leaves(
     make_flow: MakeFlow, client: str
@@ -78,10 +86,7 @@ def test_no_event_is_lost_or_doubled_when_a_worker_joins_and_another_leaves(
     flow = make_flow(client, PARTITIONS)
     with Working(flow) as first, Working(flow) as second:
         with Feeder(flow.servers, flow.observations):
-            first.start()
-            first.scores_more()
-            second.start(until_idle=IDLE_S)
-            second.scores_more()
+            begin(first, second)
             first.scores_more()
             first.leave()
             second.wait_until(lambda: second.gauge("partitions_assigned") == PARTITIONS)
@@ -108,10 +113,7 @@ def test_who_stood_by_takes_over_from_its_replicas(
     monkeypatch.setattr(Standby, "take", lambda *given: _noting(taken, take(*given)))
     with Working(flow) as first, Working(flow) as second:
         with Feeder(flow.servers, flow.observations):
-            first.start()
-            first.scores_more()
-            second.start(until_idle=IDLE_S)
-            second.scores_more()
+            begin(first, second)
             second.wait_until(lambda: second.gauge("standby_partitions") == PARTITIONS / 2)
             first.scores_more()
             taken.clear()
@@ -125,10 +127,7 @@ def test_who_stood_by_takes_over_from_its_replicas(
     inputs = [(one.partition, one.offset) for one in flow.written(flow.observations)]
     assert places(flow.scored()) == inputs
 
-    alone = Flow(flow.servers, flow.client, flow.reader, flow.new_topic, {})
-    alone.flags["observations_topic"] = flow.observations
-    alone.run()
-    found, wanted = ([one["risk"] for one in each.scored()] for each in (flow, alone))
+    found, wanted = ([one["risk"] for one in each] for each in (flow.scored(), flow.scored_alone()))
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 

@@ -80,10 +80,7 @@ def test_a_new_model_takes_over_where_the_old_one_stopped(
         place = score["source"]
         assert (score["model"]["hash"] == new_hash) == (place["offset"] >= old.get(place["partition"], 0))
 
-    alone = Flow(flow.servers, flow.client, flow.reader, flow.new_topic, {"model": other_model})
-    alone.flags["observations_topic"] = flow.observations
-    alone.run()
-    uninterrupted = alone.scored()
+    uninterrupted = flow.scored_alone(model=other_model)
     risks = {place: one["risk"] for place, one in zip(places(uninterrupted), uninterrupted, strict=True)}
     wanted = [risks[place] for place in places(new)]
     np.testing.assert_allclose([one["risk"] for one in new], wanted, atol=1e-5)
