@@ -20,6 +20,7 @@ from safetensors.torch import save as serialise
 from model.cells import CELL_NAMES
 from model.errors import ArtifactError
 from model.features import Normalisation
+from model.reference import Reference
 from model.risk_model import RiskModel, Shape
 from model.variables import STATICS, VARIABLES
 
@@ -56,7 +57,8 @@ class _Calibration(_Strict):
 
 
 class Description(_Strict):
-    """The content of `model.json`."""
+    """The content of `model.json`. reference: None in artifacts from before there was one, whose hash it is
+    no part of."""
 
     format: Literal[1] = 1
     name: str
@@ -67,12 +69,14 @@ class Description(_Strict):
     statics: tuple[str, ...]
     normalisation: _Normalisation
     calibration: _Calibration
+    reference: Reference | None = None
     training: Card
     weights_sha256: str
     hash: str = ""
 
     def content_hash(self) -> str:
-        content = self.model_dump(mode="json", exclude={"hash"})
+        absent = {"hash"} if self.reference else {"hash", "reference"}
+        content = self.model_dump(mode="json", exclude=absent)
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -92,6 +96,7 @@ def save(model: RiskModel, folder: Path, card: Card) -> None:
         statics=STATICS,
         normalisation=_Normalisation(mean=model.normalisation.mean, std=model.normalisation.std),
         calibration=_Calibration(slope=model.slope.item(), offset=model.offset.item()),
+        reference=model.reference,
         training=card,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
     )
@@ -145,6 +150,7 @@ def _build(description: Description, folder: Path) -> RiskModel:
     except KeyError as error:
         raise ArtifactError(f"{folder / DESCRIPTION}: no normalisation of {error}") from error
     model.name = description.name
+    model.reference = description.reference
     model.calibrate(description.calibration.slope, description.calibration.offset)
     return model
 

@@ -25,6 +25,7 @@ from model.features import (
     Normalisation,
     split_memory,
 )
+from model.reference import Reference
 from model.variables import INDEX
 
 VITAL_COLUMNS = ("HR", "SysABP", "NISysABP", "RespRate", "Temp", "SaO2", "FiO2", "MechVent", "GCS")
@@ -45,7 +46,8 @@ class Shape:
 
 class RiskModel(nn.Module):
     """name, target: what it is and what it predicts. hash: SHA-256 of the stored artifact, "" before it is
-    saved. state_size: floats of one patient's row. Not thread-safe only where its parameters are changed."""
+    saved. reference: of the data that it was made with, None where unknown. state_size: floats of one
+    patient's row. Not thread-safe only where its parameters are changed."""
 
     def __init__(
         self,
@@ -61,6 +63,7 @@ class RiskModel(nn.Module):
         self.name = f"{shape.cell}-{shape.hidden_size}"
         self.target = target
         self.hash = ""
+        self.reference: Reference | None = None
         self.features = Features(normalisation)
         self.cell = make_cell(shape.cell, INPUT_SIZE, shape.hidden_size)
         self.dropout = nn.Dropout(dropout)

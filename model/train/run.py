@@ -12,6 +12,8 @@ from model import artifact
 from model.datasets import physionet2012
 from model.datasets.stays import Outcomes, Stays, drop_implausible
 from model.evaluate.horizons import Evaluation, evaluate_offline
+from model.evaluate.offline import step_risks
+from model.reference import Reference
 from model.risk_model import RiskModel
 from model.train.calibration import calibrate
 from model.train.examples import Examples
@@ -61,6 +63,7 @@ def train(
         examples = replace(examples, targets=targets)
     model = fit(recipe, examples, held_out, checkpoint=checkpoints / "model.pt", report=fitted)
     calibrate(model, held_out, recipe.early_weight)
+    model.reference = Reference.fit(learnt.stays.values, step_risks(model, validation.stays))
     figures = evaluate_offline(model, validation.stays, validation.outcomes)
     artifact.save(model, out, _card(recipe, learnt, validation, figures))
     return model, figures

@@ -43,6 +43,8 @@ def test_text_files_become_a_model(tmp_path):
     figures = json.loads(result.stdout)
     model = artifact.load(tmp_path / "out")
     assert (figures["model"], figures["hash"]) == ("gru-8", model.hash)
+    assert (model.reference.measured["HR"], model.reference.measured["Temp"]) == (1, 0)
+    assert model.reference.values["HR"].edges == (95,)
     assert figures["horizons"][-1]["auroc"] > 0.9
     assert artifact.read_description(tmp_path / "out").training.recipe["hidden_size"] == 8
 

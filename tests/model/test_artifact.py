@@ -10,9 +10,15 @@ from safetensors.torch import load_file, save_file
 from model import artifact
 from model.cells import CELL_NAMES
 from model.errors import ArtifactError
+from model.reference import Reference
 from tests.model import synthetic
 
 CARD = artifact.Card(data="made up", recipe={"seed": 0}, metrics={"auroc": 0.5})
+
+
+def reference():
+    rng = np.random.default_rng(0)
+    return Reference.fit(synthetic.values(rng, 500).numpy(), rng.random(100, dtype=np.float32))
 
 
 @pytest.fixture
@@ -55,6 +61,34 @@ def test_the_hash_depends_on_everything(tmp_path):
     artifact.save(model, tmp_path / "other", artifact.Card(data="something else"))
     assert model.hash not in hashes
     assert len(hashes) == 3
+
+
+def test_the_reference_is_kept_with_the_model(tmp_path):
+    model = synthetic.model()
+    artifact.save(model, tmp_path, CARD)
+    without = model.hash
+    model.reference = reference()
+    artifact.save(model, tmp_path, CARD)
+    assert artifact.load(tmp_path).reference == model.reference
+    assert model.hash != without
+
+
+def test_an_artifact_from_before_there_was_a_reference_is_read(folder):
+    content = json.loads((folder / artifact.DESCRIPTION).read_text())
+    del content["reference"]
+    (folder / artifact.DESCRIPTION).write_text(json.dumps(content))
+    assert artifact.load(folder).reference is None
+
+
+def test_a_damaged_reference_is_refused_by_name(tmp_path):
+    model = synthetic.model()
+    model.reference = reference()
+    artifact.save(model, tmp_path, CARD)
+    content = json.loads((tmp_path / artifact.DESCRIPTION).read_text())
+    content["reference"]["measured"]["HR"] = 1.5
+    (tmp_path / artifact.DESCRIPTION).write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match=r"reference\.measured\.HR"):
+        artifact.load(tmp_path)
 
 
 def test_a_changed_description_is_refused(folder):
