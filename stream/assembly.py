@@ -26,6 +26,7 @@ from stream.consume.nudge import Nudge
 from stream.consume.source import Source
 from stream.decode.decoder import Decoder
 from stream.decode.leaving_out import LeavingOut
+from stream.drift.watch import Blind, Watch
 from stream.errors import ModelError, SettingsError
 from stream.metrics import Metrics
 from stream.pipeline import Encoder, Pipeline, Rooms
@@ -160,6 +161,7 @@ def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics) -> Pipelin
         ),
         standby=standby,
         stepper=Stepper(model, store, fresh, pack, expire_after_ms),
+        drift=Watch(model.reference) if model.reference else Blind(),
         vitals=VitalSigns(model.vital_columns),
         encoder=ScoreEncoder(
             settings.scores_topic,

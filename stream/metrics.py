@@ -13,7 +13,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Info
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from stream.records import Code
+from model.reference import RISK_EDGES
+from model.variables import NAMES
+from stream.records import Code, Drift
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 300.0)
 SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
@@ -35,8 +37,8 @@ class Distribution(Collector):
         self._counts = np.zeros(len(edges) + 1, np.int64)
         self._sum = 0.0
 
-    def observe(self, values: NDArray[np.float64]) -> None:
-        """Count each of `values`, float64 [N]."""
+    def observe(self, values: NDArray[np.floating]) -> None:
+        """Count each of `values` [N]."""
         places = np.searchsorted(self._edges, values)
         self._counts += np.bincount(places, minlength=len(self._counts))
         self._sum += float(values.sum())
@@ -70,6 +72,7 @@ class Metrics:
         self.dropped = count("values_dropped", "Single values dropped from accepted events.", ["code"])
         self.epochs_lost = count("epochs_lost", "Epochs that were not committed and are done again.")
         self.applied = count("events_already_applied", "Events skipped: the state holds them already.")
+        self.measured = count("values_measured", "Values in the events scored, by variable.", ["variable"])
         self.skipped = count("events_skipped", "Events that were gone before they were scored.")
         self.expired = count("patients_expired", "Patients whose state was dropped after long silence.")
         self.batch_size = self._distribution("batch_size_events", "Records in a micro-batch.", SIZES)
@@ -81,6 +84,7 @@ class Metrics:
         self.record_latency = self._distribution(
             "record_latency_seconds", "From the record's timestamp to the acknowledged score.", SECONDS
         )
+        self.risk = self._distribution("risk", "Risks in the scores.", RISK_EDGES)
         self.lag = gauge("consumer_lag_records", "Records not yet read.", ["partition"])
         self.assigned = gauge("partitions_assigned", "Partitions assigned to this worker.")
         self.restoring = gauge("partitions_restoring", "Assigned partitions whose state is being restored.")
@@ -89,6 +93,11 @@ class Metrics:
         self.resident = gauge("patients_resident", "Patients with state on the device.")
         self.evicted = gauge("patients_evicted", "Patients with state in host memory.")
         self.slot_bytes = gauge("patient_state_bytes", "Device memory of one patient's state.")
+        self.input_psi = gauge("input_psi", "Drift of a variable's values since training.", ["variable"])
+        self.measured_psi = gauge("measured_psi", "Drift of how often it is measured.", ["variable"])
+        self.risk_psi = gauge("risk_psi", "Drift of the risks since training.")
+        self.show_drift(Drift.unknown(len(NAMES)))
+        self._measured = [self.measured.labels(name) for name in NAMES]
         self._lagging: set[str] = set()
         self._model = Info("vitalstream_model", "The model that scores.", registry=self.registry)
         for stage, codes in STAGES.items():
@@ -108,6 +117,18 @@ class Metrics:
         for partition, records in shown.items():
             self.lag.labels(partition).set(records)
         self._lagging = set(shown)
+
+    def show_drift(self, drift: Drift) -> None:
+        """Set the population stability indices; NaN where there is none."""
+        for name, values, measured in zip(NAMES, drift.values, drift.measured, strict=True):
+            self.input_psi.labels(name).set(values)
+            self.measured_psi.labels(name).set(measured)
+        self.risk_psi.set(drift.risk)
+
+    def count_measured(self, values: NDArray[np.float32]) -> None:
+        """Count what is not NaN in each column of `values` [N, V]."""
+        for counter, measured in zip(self._measured, np.isfinite(values).sum(axis=0).tolist(), strict=True):
+            counter.inc(measured)
 
     def count_refused(self, stage: str, codes: Iterable[Code]) -> None:
         for code in codes:

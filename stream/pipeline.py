@@ -17,6 +17,7 @@ from stream.batch.batcher import Batcher
 from stream.commit.committer import Committer
 from stream.consume.source import Source
 from stream.decode.decoder import Decoder
+from stream.drift.watch import Blind, Watch
 from stream.errors import BrokerUnavailable, EpochError
 from stream.failpoints import reach
 from stream.metrics import Metrics
@@ -55,6 +56,7 @@ class Rooms:
     restorer: Restorer
     standby: Standby
     stepper: Stepper
+    drift: Watch | Blind
     vitals: VitalSigns
     encoder: Encoder
     dead_letters_topic: str
@@ -111,6 +113,7 @@ class Pipeline:
             events, refused = self._decode(polled)
             admission = self._admit(events)
             scores, quarantined = self._step(admission)
+            rooms.drift.observe(scores)
             self._publish(polled, scores, (refused, admission.repeated, quarantined))
         rooms.sink.service()
         rooms.committer.commit_if_due()
@@ -225,6 +228,8 @@ class Pipeline:
         metrics = self.rooms.metrics
         metrics.step_time.observe_one(time.perf_counter() - begun)
         metrics.scored.inc(len(scores))
+        metrics.risk.observe(scores.risk)
+        metrics.count_measured(scores.events.values)
         metrics.discharged.inc(int((new.events.kinds == Kind.DISCHARGE).sum()))
         return scores, quarantined
 
@@ -265,6 +270,7 @@ class Pipeline:
         metrics.standby_lag.set(self.rooms.standby.lag)
         metrics.resident.set(store.resident)
         metrics.evicted.set(store.evicted)
+        metrics.show_drift(self.rooms.drift.drift())
 
     def _release(self, partitions: Sequence[int]) -> None:
         """What is another member's from now on: nothing of it is stepped, committed or kept."""

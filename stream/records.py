@@ -226,6 +226,23 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
+class Drift:
+    """How far what came lately is from what the model was made with, as population stability indices
+    (`stream.drift.stability`): NaN where too little came, or nothing is known of the model.
+
+    values: float64 [V], of each variable's values. measured: float64 [V], of how often it is measured.
+    """
+
+    values: NDArray[np.float64]
+    measured: NDArray[np.float64]
+    risk: float
+
+    @classmethod
+    def unknown(cls, variables: int) -> Self:
+        return cls(np.full(variables, np.nan), np.full(variables, np.nan), np.nan)
+
+
+@dataclass(frozen=True, slots=True)
 class Assessment:
     """What the last vital signs say of each of N patients.
 

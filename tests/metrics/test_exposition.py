@@ -1,7 +1,8 @@
-"""What a scrape of a running worker gets."""
+"""What a scrape of a running worker gets. Its model carries a reference, so that drift is told."""
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -11,18 +12,25 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
+import numpy as np
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse_plain
 
+from model import artifact
+from model.reference import Reference
+from model.variables import NAMES
 from stream.assembly import Worker, build_worker
 from stream.embedded import EmbeddedBroker
 from stream.ingest.simulator import Ward
 from stream.metrics import total
 from stream.records import Outgoing
+from stream.settings import SHIPPED_MODEL
 from tests.broker.server import free_ports
 from tests.flow.flow import Flow, fetch, wait_until
+from tests.model import synthetic
 
 OPEN_METRICS = "application/openmetrics-text;version=1.0.0"
 numbers = count()
@@ -63,7 +71,16 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 
 @pytest.fixture(scope="module")
-def running(broker: EmbeddedBroker) -> Iterator[Running]:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder, rng = tmp_path_factory.mktemp("model"), np.random.default_rng(0)
+    model = artifact.load(SHIPPED_MODEL)
+    model.reference = Reference.fit(synthetic.values(rng, 2000).numpy(), rng.random(500, dtype=np.float32))
+    artifact.save(model, folder, artifact.Card(data="the shipped model; its reference is made up"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def running(broker: EmbeddedBroker, model: Path) -> Iterator[Running]:
     def new_topic(name: str | None = None) -> str:
         topic = name or f"metrics-{next(numbers)}"
         broker.create(topic)
@@ -72,6 +89,7 @@ def running(broker: EmbeddedBroker) -> Iterator[Running]:
     port = free_ports(1)
     flags = {
         "client_overrides": {"fetch.wait.max.ms": "5", "log_level": "3"},
+        "model": str(model),
         "processing_guarantee": "at_least_once",
         "metrics_port": port,
         "metrics_host": "127.0.0.1",
@@ -140,6 +158,30 @@ def test_series_do_not_grow_with_patients(running: Running) -> None:
     few = running.series()
     running.feed(patients=500, seed=5)
     assert running.series() == few
+
+
+def test_a_worker_tells_of_drift(running: Running) -> None:
+    """Of some events, since of each feed only a sample is looked at. The ward's heart rates are not the
+    reference's; cholesterol is not measured at all."""
+    for seed in range(7, 11):
+        running.feed(patients=300, seed=seed)
+    value = running.worker.metrics.registry.get_sample_value
+
+    def now(name: str, **labels: str) -> float:
+        found = value(f"vitalstream_{name}", labels)
+        assert found is not None
+        return found
+
+    wait_until(lambda: now("input_psi", variable="HR") > 0.25)
+    wait_until(lambda: now("measured_psi", variable="HR") > 0.25)
+    wait_until(lambda: now("measured_psi", variable="Cholesterol") > 0.25)
+    wait_until(lambda: now("risk_psi") > 0.25)
+    wait_until(lambda: now("risk_count") == now("events_scored_total"))
+    assert math.isnan(now("input_psi", variable="Cholesterol"))
+    assert 0 < now("risk_sum") < now("risk_count")
+    measured = {name: now("values_measured_total", variable=name) for name in NAMES}
+    assert measured["Cholesterol"] == 0
+    assert 300 < measured["HR"] <= now("events_scored_total")
 
 
 def test_a_running_worker_is_healthy_and_ready(running: Running) -> None:

@@ -1,0 +1,29 @@
+"""Population stability index: how far what was found is from what was expected, over the same bins.
+
+PSI = sum over the bins of (found - expected) * ln(found / expected), shares of all. Usual reading: below 0.1
+nothing to speak of, from 0.25 on another population (Siddiqi N. Credit Risk Scorecards. Wiley, 2006). By
+chance alone n independent values in B bins give (B - 1) / n on average, and 1 in 1,000 times more than the
+chi-squared quantile of B - 1 degrees of freedom over n (Yurdakul B. Statistical Properties of Population
+Stability Index. Western Michigan University, 2018).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+FLOOR = 1e-4
+"""Smallest share: with it an empty bin counts for much, and not without end."""
+
+LEAST = 200
+"""Values of which an index is told: of ten bins' chance is 0.045, 1 in 1,000 times above 0.14."""
+
+
+def stability(expected: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The index of each column: [B, C] shares and counts, which need not be whole -> [C], never negative;
+    NaN where the counts sum to less than `LEAST`. A bin that is empty in both adds nothing."""
+    total = counts.sum(axis=0)
+    found = np.maximum(counts / np.maximum(total, 1.0), FLOOR)
+    wanted = np.maximum(expected, FLOOR)
+    index = ((found - wanted) * np.log(found / wanted)).sum(axis=0)
+    return np.where(total >= LEAST, index, np.nan)
