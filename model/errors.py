@@ -2,7 +2,10 @@
 
 ValueError
 ├── ArtifactError   a stored model is missing, damaged, or does not fit this code
-└── DatasetError    recorded data is missing or not what it should be
+├── DatasetError    recorded data is missing or not what it should be
+└── RecipeError     settings of a training that contradict each other
+RuntimeError
+└── PeerError       another process of a distributed training is gone
 """
 
 from __future__ import annotations
@@ -13,4 +16,12 @@ class ArtifactError(ValueError):
 
 
 class DatasetError(ValueError):
+    pass
+
+
+class RecipeError(ValueError):
+    pass
+
+
+class PeerError(RuntimeError):
     pass

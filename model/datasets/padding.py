@@ -26,6 +26,15 @@ class Batch:
     hours: Tensor
     valid: Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        return Batch(
+            self.values.to(device),
+            self.statics.to(device),
+            self.elapsed.to(device),
+            self.hours.to(device),
+            self.valid.to(device),
+        )
+
 
 def step_starts(stays: Stays) -> NDArray[np.int64]:
     """[P + 1]: patient p's steps are `starts[p]:starts[p + 1]` of any flat column of steps."""

@@ -27,7 +27,7 @@ class Checkpoint:
         if self._path is None or not self._path.exists():
             return None
         try:
-            stored: dict[str, Any] = torch.load(self._path, weights_only=True)
+            stored: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
             identity, state = stored["identity"], stored["state"]
         except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
             raise DatasetError(f"checkpoint {self._path} is damaged: remove it to start anew") from error

@@ -7,28 +7,34 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from model.datasets.padding import Batch, ordered_batches, pad, shuffled_batches, step_starts
+from model.errors import RecipeError
 from model.features import Normalisation
 from model.risk_model import RiskModel
+from model.train import public
 from model.train.checkpoint import Checkpoint
+from model.train.distributed import ALONE, Group
 from model.train.examples import RAMP_HOURS, Examples
+from model.train.private import Plan, PrivateGradient
 from model.train.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Told after each epoch. losses are means a patient; validation_loss is None without validation."""
+    """Told after each epoch. losses are means a patient; loss is None where training is private,
+    validation_loss without validation."""
 
     epoch: int
     epochs: int
-    loss: float
+    loss: float | None
     validation_loss: float | None
 
 
@@ -42,45 +48,88 @@ def fit(
     *,
     checkpoint: Path | None = None,
     report: Report = lambda _: None,
+    group: Group = ALONE,
+    plan: Plan | None = None,
 ) -> RiskModel:
     """The averaged weights of the epoch with the least validation loss (of the last without validation).
 
     A run that was cut off goes on from `checkpoint`, after the last whole epoch, to the same result.
-    Raises `DatasetError` where the checkpoint is of another recipe or other stays.
+    group: ranks that call this with the same arguments and get the same weights, as one process would, but
+    for rounding; the first alone reads and writes the checkpoint. plan: train privately; a resumed run is
+    then another one, since its noise is never the same.
+    Raises `DatasetError` where the checkpoint is of another recipe or other stays, `RecipeError` where
+    private training is to learn from a teacher.
     """
-    torch.manual_seed(recipe.seed)
-    normalisation = Normalisation.fit(examples.stays.values, examples.stays.statics)
-    model = RiskModel(recipe.shape, normalisation, dropout=recipe.dropout)
-    with torch.no_grad():
-        model.head.bias.fill_(_log_odds(examples.died))
-    run = _Run(recipe, model, examples)
-    saved = Checkpoint(checkpoint, {**asdict(recipe), "patients": len(examples.stays)})
-    run.restore(saved)
+    run = _Run(recipe, _initial(recipe, examples, private=plan is not None), examples, group, plan)
+    identity = {**asdict(recipe), "patients": len(examples.stays)} | ({"plan": asdict(plan)} if plan else {})
+    saved = Checkpoint(checkpoint if group.leads else None, identity)
+    run.restore(group.shared(saved.read))
     while run.epoch < recipe.epochs and run.stale < recipe.patience:
         loss = run.train_epoch()
-        validation_loss = mean_loss(run.average, recipe, validation) if validation else None
+        validation_loss = mean_loss(run.average, recipe, validation, group) if validation else None
         run.keep(validation_loss)
         saved.write(run.state())
-        report(Progress(run.epoch, recipe.epochs, loss, validation_loss))
-    return run.best.eval()
+        report(Progress(run.epoch, recipe.epochs, None if plan else loss, validation_loss))
+    return run.best.eval().cpu()
 
 
-def mean_loss(model: RiskModel, recipe: Recipe, examples: Examples) -> float:
+def mean_loss(model: RiskModel, recipe: Recipe, examples: Examples, group: Group = ALONE) -> float:
     """The loss of training, over all patients, without updating anything."""
     model.eval()
     total = 0.0
     with torch.inference_mode():
-        for patients in ordered_batches(examples.stays, 128):
+        for patients in ordered_batches(examples.stays, 128)[group.part]:
             total += float(_loss(model, recipe, examples, patients)) * len(patients)
-    return total / len(examples.stays)
+    return group.total(total) / len(examples.stays)
+
+
+def _initial(recipe: Recipe, examples: Examples, *, private: bool) -> RiskModel:
+    """Random weights; the normalisation and the base rate are those of the examples, or else public."""
+    if private and examples.targets is not None:
+        raise RecipeError("private training cannot learn from a teacher")
+    torch.manual_seed(recipe.seed)
+    stays = examples.stays
+    normalisation = public.normalisation() if private else Normalisation.fit(stays.values, stays.statics)
+    model = RiskModel(recipe.shape, normalisation, dropout=recipe.dropout)
+    with torch.no_grad():
+        model.head.bias.fill_(_log_odds(public.MORTALITY if private else _base_rate(examples.died)))
+    return model
+
+
+class _BatchGradient:
+    """Of the mean loss over each batch, of which every rank takes its part."""
+
+    def __init__(self, recipe: Recipe, model: RiskModel, examples: Examples, group: Group) -> None:
+        self._recipe, self._model, self._examples, self._group = recipe, model, examples, group
+        self._parallel = group.parallel(model)
+
+    def batches(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+        return shuffled_batches(self._examples.stays, self._recipe.batch_size, rng)
+
+    def set(self, patients: NDArray[np.int64]) -> float:
+        """Give every parameter its gradient; the summed loss of this rank's patients. A rank without any
+        takes part with one that weighs nothing: the others wait for it."""
+        mine = patients[self._group.part]
+        loss = _loss(self._parallel, self._recipe, self._examples, mine if len(mine) else patients[:1])
+        self._model.zero_grad()
+        (loss * (self._group.size * len(mine) / len(patients))).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._recipe.clip_norm)
+        return loss.item() * len(mine)
 
 
 class _Run:
     """The moving parts of a fit. average: what is evaluated; best: the average that is kept so far."""
 
-    def __init__(self, recipe: Recipe, model: RiskModel, examples: Examples) -> None:
-        self.recipe, self.model, self.examples = recipe, model, examples
+    def __init__(
+        self, recipe: Recipe, model: RiskModel, examples: Examples, group: Group, plan: Plan | None
+    ) -> None:
+        self.recipe, self.model, self.examples, self.group = recipe, model.to(group.device), examples, group
         self.average, self.best = copy.deepcopy(model), copy.deepcopy(model)
+        self.gradient = (
+            PrivateGradient(plan, model, self._stay_loss, len(examples.stays), group)
+            if plan
+            else _BatchGradient(recipe, model, examples, group)
+        )
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
@@ -90,22 +139,18 @@ class _Run:
     def train_epoch(self) -> float:
         """Every patient once; the mean loss."""
         rng = np.random.default_rng((self.recipe.seed, self.epoch))
-        torch.manual_seed(int(rng.integers(2**31)))
-        batches = shuffled_batches(self.examples.stays, self.recipe.batch_size, rng)
+        torch.manual_seed(int(rng.integers(2**31)) + self.group.rank)
+        batches = self.gradient.batches(rng)
         self.model.train()
         total = 0.0
         for patients in batches:
             self._set_learning_rate(self.steps / (self.recipe.epochs * len(batches)))
-            loss = _loss(self.model, self.recipe, self.examples, patients)
-            self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+            total += self.gradient.set(patients)
             self.optimizer.step()
             self.steps += 1
             self._follow()
-            total += loss.item() * len(patients)
         self.epoch += 1
-        return total / len(self.examples.stays)
+        return self.group.total(total) / len(self.examples.stays)
 
     def keep(self, validation_loss: float | None) -> None:
         """Take the average as the best so far where it is (always, without validation)."""
@@ -126,8 +171,7 @@ class _Run:
             "best_loss": self.best_loss,
         }
 
-    def restore(self, saved: Checkpoint) -> None:
-        state = saved.read()
+    def restore(self, state: dict[str, Any] | None) -> None:
         if state is None:
             return
         self.model.load_state_dict(state["model"])
@@ -136,6 +180,9 @@ class _Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.steps, self.stale = state["counters"]
         self.best_loss = state["best_loss"]
+
+    def _stay_loss(self, patient: int) -> Tensor:
+        return _loss(self.model, self.recipe, self.examples, np.array([patient]))
 
     def _set_learning_rate(self, done: float) -> None:
         """Linear over the first tenth of the run, then half a cosine down to zero."""
@@ -151,15 +198,15 @@ class _Run:
                 mean.lerp_(weight, 1 - decay)
 
 
-def _loss(model: RiskModel, recipe: Recipe, examples: Examples, patients: NDArray[np.int64]) -> Tensor:
+def _loss(model: nn.Module, recipe: Recipe, examples: Examples, patients: NDArray[np.int64]) -> Tensor:
     """Cross-entropy at every step, weighted by time; every patient weighs the same."""
-    batch = pad(examples.stays, patients)
+    batch = pad(examples.stays, patients).to(next(model.parameters()).device)
     logits = model(batch.values, batch.statics, batch.elapsed)
     losses = binary_cross_entropy_with_logits(
         logits,
-        _targets(recipe, examples, patients, batch),
+        _targets(recipe, examples, patients, batch).to(logits.device),
         reduction="none",
-        pos_weight=torch.tensor(recipe.positive_weight),
+        pos_weight=logits.new_tensor(recipe.positive_weight),
     )
     ramp = recipe.early_weight + (1 - recipe.early_weight) * batch.hours / RAMP_HOURS
     weights = ramp * batch.valid
@@ -179,7 +226,10 @@ def _targets(recipe: Recipe, examples: Examples, patients: NDArray[np.int64], ba
     return recipe.label_weight * died + (1 - recipe.label_weight) * torch.from_numpy(soft)
 
 
-def _log_odds(died: NDArray[np.bool_]) -> float:
-    """Of the base rate, kept off 0 and 1: where the head's bias starts."""
-    rate = (died.sum() + 1) / (len(died) + 2)
-    return float(np.log(rate / (1 - rate)))
+def _base_rate(died: NDArray[np.bool_]) -> float:
+    """Kept off 0 and 1: where the head's bias starts."""
+    return float((died.sum() + 1) / (len(died) + 2))
+
+
+def _log_odds(rate: float) -> float:
+    return math.log(rate / (1 - rate))

@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from model.errors import DatasetError
+from model.errors import DatasetError, PeerError, RecipeError
 from model.train import fit
+from model.train.distributed import joined
+from model.train.private import CLIP, Privacy
+from model.train.private import RECIPE as PRIVATE
 from model.train.recipe import Recipe
 from model.train.run import Recorded
 from model.train.run import train as run
 from stream.commands.options import Json
-from stream.errors import DataError
+from stream.errors import DataError, SettingsError, VitalstreamError
 
 Set = Literal["a", "b", "c"]
 DEFAULT = Recipe()
 
 
 def train(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Folder for the model; an interrupted run goes on from it.")],
     data: Annotated[
         Path, typer.Option(help="Folder that has physionet2012/ in it.", envvar="VITALSTREAM_DATA")
@@ -48,41 +53,98 @@ def train(
     ] = DEFAULT.label_weight,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is random.")] = DEFAULT.seed,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    dp_epsilon: Annotated[
+        float | None,
+        typer.Option(
+            help="Train privately (DP-SGD): bound on what the model tells of any patient learnt from."
+        ),
+    ] = None,
+    dp_delta: Annotated[
+        float | None, typer.Option(help="Chance that the bound fails. [default: patients^-1.1]")
+    ] = None,
+    dp_clip: Annotated[
+        float | None, typer.Option(help=f"Norm to clip a patient's gradient to. [default: {CLIP:g}]")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a model on recorded stays. The defaults are the recipe of the model that is shipped."""
+    """Train a model on recorded stays. The defaults are the recipe of the model that is shipped; with
+    --dp-epsilon, those of a private one: docs/privacy.md. Started by torchrun, all its processes train one
+    model."""
     torch.set_num_threads(threads)
-    recipe = Recipe(
-        cell=cell,
-        hidden_size=hidden,
-        epochs=epochs,
-        patience=patience,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        dropout=dropout,
-        folds=folds,
-        label_weight=label_weight,
-        seed=seed,
-    )
+    given = {
+        "cell": cell,
+        "hidden": hidden,
+        "epochs": epochs,
+        "patience": patience,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "dropout": dropout,
+        "folds": folds,
+        "label_weight": label_weight,
+        "seed": seed,
+    }
+    privacy = _privacy(dp_epsilon, dp_delta, dp_clip)
+    recipe = _recipe(PRIVATE if privacy else DEFAULT, context, given)
     try:
-        learnt, held_out = Recorded.read(data, learn), Recorded.read(data, validate)
-        with _Bars(recipe) as bars:
-            model, figures = run(recipe, learnt, held_out, out, taught=bars.taught, fitted=bars.fitted)
+        with joined() as group:
+            learnt, held_out = Recorded.read(data, learn), Recorded.read(data, validate)
+            plan = privacy.plan(recipe, len(learnt.stays)) if privacy else None
+            with _Bars(recipe, shown=group.leads) as bars:
+                model, figures = run(
+                    recipe,
+                    learnt,
+                    held_out,
+                    out,
+                    taught=bars.taught,
+                    fitted=bars.fitted,
+                    group=group,
+                    plan=plan,
+                )
     except DatasetError as error:
         raise DataError(str(error)) from None
-    last = figures.at(None)
+    except RecipeError as error:
+        raise SettingsError(str(error)) from None
+    except PeerError as error:
+        raise VitalstreamError(str(error)) from None
+    if not group.leads:
+        return
     if as_json:
-        typer.echo(json.dumps({"model": model.name, "hash": model.hash, **figures.to_json()}))
+        told = {"privacy": plan.to_json()} if plan else {}
+        typer.echo(json.dumps({"model": model.name, "hash": model.hash, **told, **figures.to_json()}))
     else:
+        last = figures.at(None)
         typer.echo(
             f"{out}: {model.name} {model.hash[:16]}, set {validate}: AUROC {last.auroc:.4f} (last score)"
         )
+        if plan:
+            spent = f"epsilon {plan.epsilon:.3g}, delta {plan.delta:.2g}"
+            typer.echo(f"privacy: {spent} for each patient of set {learn}")
+
+
+def _recipe(base: Recipe, context: typer.Context, flags: dict[str, Any]) -> Recipe:
+    """`base`, but for the flags that were given."""
+    given = {flag: value for flag, value in flags.items() if _source(context, flag) != "DEFAULT"}
+    return replace(base, **{"hidden_size" if flag == "hidden" else flag: given[flag] for flag in given})
+
+
+def _source(context: typer.Context, flag: str) -> str | None:
+    """Where the flag's value is from, by name: typer has click's enum in a place of its own."""
+    source = context.get_parameter_source(flag)
+    return source and source.name
+
+
+def _privacy(epsilon: float | None, delta: float | None, clip: float | None) -> Privacy | None:
+    if epsilon is None:
+        if delta is not None or clip is not None:
+            raise SettingsError("--dp-delta and --dp-clip are of private training: give --dp-epsilon too")
+        return None
+    return Privacy(epsilon, delta, CLIP if clip is None else clip)
 
 
 class _Bars:
     """How far the teacher and the model are, on standard error."""
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, *, shown: bool) -> None:
         self._progress = Progress(
             TextColumn("{task.description:<8}"),
             BarColumn(),
@@ -90,6 +152,7 @@ class _Bars:
             TextColumn("{task.fields[told]}"),
             TimeElapsedColumn(),
             console=Console(file=sys.stderr),
+            disable=not shown,
         )
         self._folds = self._progress.add_task(
             "teacher", total=recipe.folds, told="folds", visible=recipe.folds > 0
@@ -107,7 +170,9 @@ class _Bars:
         self._progress.update(self._folds, completed=folds)
 
     def fitted(self, progress: fit.Progress) -> None:
-        told = f"epochs, loss {progress.loss:.4f}"
+        told = "epochs"
+        if progress.loss is not None:
+            told += f", loss {progress.loss:.4f}"
         if progress.validation_loss is not None:
             told += f", validation {progress.validation_loss:.4f}"
         self._progress.update(self._epochs, completed=progress.epoch, told=told)

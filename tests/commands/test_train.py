@@ -1,23 +1,26 @@
 import json
+import math
 
+import pytest
 import typer
 from typer.testing import CliRunner
 
 from model import artifact
+from model.train.private import CLIP, RECIPE
 from stream.commands.train import train
-from stream.errors import DataError
+from stream.errors import DataError, SettingsError
 
 app = typer.Typer()
 app.command()(train)
 
 
-def write_set(data, name, patients=60):
+def write_set(data, name, patients=60, first=1000):
     """The challenge's text files: stays in which a fast heart announces death."""
     folder = data / "physionet2012" / f"set-{name}"
     folder.mkdir(parents=True)
     outcomes = ["RecordID,In-hospital_death"]
     for number in range(patients):
-        record, died = 1000 + number, number % 3 == 0
+        record, died = first + number, number % 3 == 0
         rows = ["Time,Parameter,Value", f"00:00,RecordID,{record}", f"00:00,Age,{30 + number % 50}"]
         rows += [f"{hour:02}:15,HR,{130 if died else 60}" for hour in range(1, 8)]
         (folder / f"{record}.txt").write_text("\n".join(rows) + "\n")
@@ -53,3 +56,50 @@ def test_missing_data_says_where_to_get_it(tmp_path):
     result = CliRunner().invoke(app, ["--data", str(tmp_path), "--out", str(tmp_path / "out"), *QUICK])
     assert isinstance(result.exception, DataError)
     assert "physionet.org" in str(result.exception)
+
+
+PRIVATE = ["--hidden=4", "--epochs=2", "--batch-size=20", "--dp-epsilon=3", "--json"]
+
+
+@pytest.fixture
+def sets(tmp_path):
+    write_set(tmp_path, "a")
+    write_set(tmp_path, "b", first=2000)
+    return ["--data", str(tmp_path), "--out", str(tmp_path / "out")]
+
+
+def test_a_private_model_says_what_it_spent(sets, tmp_path):
+    result = CliRunner().invoke(app, [*sets, *PRIVATE])
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)["privacy"]
+    card = artifact.read_description(tmp_path / "out").training
+    assert told == card.metrics["privacy"]
+    assert 2.9 < told["epsilon"] <= 3
+    assert told["delta"] == pytest.approx(60**-1.1)
+    assert (told["unit"], told["steps"], told["clip"]) == ("patient", 6, CLIP)
+    assert (card.recipe["hidden_size"], card.recipe["folds"]) == (4, 0)
+    assert card.recipe["cell"] == RECIPE.cell
+    assert "loss" not in result.stderr
+    assert math.isfinite(artifact.load(tmp_path / "out").head.bias.item())
+
+
+def test_a_private_model_is_told_in_words(sets):
+    arguments = [argument for argument in PRIVATE if argument != "--json"]
+    result = CliRunner().invoke(app, [*sets, *arguments, "--dp-delta=0.001", "--dp-clip=2"])
+    assert result.exit_code == 0, result.output
+    assert "epsilon 3, delta 0.001 for each patient of set a" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        ([*PRIVATE, "--folds=2"], "teacher"),
+        ([*PRIVATE, "--validate=a"], "validated on patients"),
+        ([*PRIVATE, "--dp-delta=0.5"], "delta"),
+        (["--dp-clip=1"], "--dp-epsilon"),
+    ],
+)
+def test_what_is_not_private_is_refused(sets, flags, why):
+    result = CliRunner().invoke(app, [*sets, *flags])
+    assert isinstance(result.exception, SettingsError)
+    assert why in str(result.exception)
