@@ -65,6 +65,7 @@ class Description(_Strict):
     target: str
     cell: str
     hidden_size: int
+    wide_size: int = 0
     variables: tuple[_Column, ...]
     statics: tuple[str, ...]
     normalisation: _Normalisation
@@ -92,6 +93,7 @@ def save(model: RiskModel, folder: Path, card: Card) -> None:
         target=model.target,
         cell=model.shape.cell,
         hidden_size=model.shape.hidden_size,
+        wide_size=model.shape.wide_size,
         variables=_columns(),
         statics=STATICS,
         normalisation=_Normalisation(mean=model.normalisation.mean, std=model.normalisation.std),
@@ -140,13 +142,13 @@ def _columns() -> tuple[_Column, ...]:
 
 
 def _build(description: Description, folder: Path) -> RiskModel:
-    if description.cell not in CELL_NAMES or not 1 <= description.hidden_size <= 4096:
-        raise ArtifactError(f"{folder / DESCRIPTION}: unknown cell or hidden size out of range")
+    shape = Shape(description.cell, description.hidden_size, description.wide_size)
+    sound = 1 <= shape.hidden_size <= 4096 and 0 <= shape.wide_size <= 4096
+    if shape.cell not in CELL_NAMES or not sound:
+        raise ArtifactError(f"{folder / DESCRIPTION}: unknown cell, or a size out of range")
     normalisation = Normalisation(description.normalisation.mean, description.normalisation.std)
     try:
-        model = RiskModel(
-            Shape(description.cell, description.hidden_size), normalisation, target=description.target
-        )
+        model = RiskModel(shape, normalisation, target=description.target)
     except KeyError as error:
         raise ArtifactError(f"{folder / DESCRIPTION}: no normalisation of {error}") from error
     model.name = description.name

@@ -1,8 +1,13 @@
-"""The risk model: features, a recurrent cell, a head and its calibration, in two equal forms.
+"""The risk model: features, a recurrent cell, a wide path, a head and its calibration, in two equal forms.
 
 `forward` scores every event of whole stays; `step` scores one event a patient from a flat state row:
 
-    [ cell state (h first) | carried 37 | measured at 37 | counts 37 | encoded statics 12 | hours 1 ]
+    [ cell state (h first) | carried 37 | measured at 37 | counts 37 | encoded statics 12 | hours 1
+      | minimum 37 | maximum 37 | mean 37 ]
+
+The last three are there where the model has a wide path: one layer beside the cell, over the cell's input and
+the running statistics of each variable (as the wide part of Cheng et al., Wide & Deep, 2016). The cell tells
+the course; the wide path, how bad it has been.
 
 Rows are float32, always finite, independent of each other, and mean nothing to another model.
 """
@@ -15,17 +20,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from model import running
 from model.cells import make_cell
 from model.features import (
     INPUT_SIZE,
     MEMORY_SIZE,
-    MEMORY_SIZES,
     Features,
     Memory,
     Normalisation,
     split_memory,
 )
 from model.reference import Reference
+from model.running import RUNNING_SIZE, STATISTICS_SIZE, split_running
 from model.variables import INDEX
 
 VITAL_COLUMNS = ("HR", "SysABP", "NISysABP", "RespRate", "Temp", "SaO2", "FiO2", "MechVent", "GCS")
@@ -38,10 +44,16 @@ _CHUNK = 512
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What fixes a model's parameters and their shapes. cell: one of `model.cells.CELL_NAMES`."""
+    """What fixes a model's parameters and their shapes. cell: one of `model.cells.CELL_NAMES`. wide_size: units
+    of the wide path, 0 for none."""
 
     cell: str = "gru"
     hidden_size: int = 64
+    wide_size: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.cell}-{self.hidden_size}" + (f"-wide-{self.wide_size}" if self.wide_size else "")
 
 
 class RiskModel(nn.Module):
@@ -60,15 +72,17 @@ class RiskModel(nn.Module):
         super().__init__()
         self.shape = shape
         self.normalisation = normalisation
-        self.name = f"{shape.cell}-{shape.hidden_size}"
+        self.name = shape.name
         self.target = target
         self.hash = ""
         self.reference: Reference | None = None
         self.features = Features(normalisation)
         self.cell = make_cell(shape.cell, INPUT_SIZE, shape.hidden_size)
+        self.wide = nn.Linear(INPUT_SIZE + STATISTICS_SIZE, shape.wide_size) if shape.wide_size else None
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(shape.hidden_size, 1)
-        self.state_size = self.cell.state_size + MEMORY_SIZE
+        self.head = nn.Linear(shape.hidden_size + shape.wide_size, 1)
+        self._sizes = (self.cell.state_size, MEMORY_SIZE, RUNNING_SIZE if self.wide else 0)
+        self.state_size = sum(self._sizes)
         self.vital_columns = VITAL_COLUMNS
         self.slope: Tensor
         self.offset: Tensor
@@ -80,12 +94,13 @@ class RiskModel(nn.Module):
     def initial_state(self) -> Tensor:
         """Row of a patient of whom nothing is known: [state_size]."""
         memory = self.features.initial()
-        return torch.cat((memory.new_zeros(self.cell.state_size), memory))
+        row = torch.cat((memory.new_zeros(self.cell.state_size), memory, running.initial().to(memory)))
+        return row[: self.state_size]
 
     def admit(self, state: Tensor, statics: Tensor) -> Tensor:
         """state [B, state_size], statics [B, 5] raw, NaN unknown -> the rows with these statics."""
         admitted = state.clone()
-        self._split(admitted)[1].statics.copy_(self.features.encode(statics))
+        self.memory(admitted).statics.copy_(self.features.encode(statics))
         return admitted
 
     def step(self, state: Tensor, values: Tensor, elapsed: Tensor, hours: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,21 +118,29 @@ class RiskModel(nn.Module):
         the first, never negative. hours: [N] since the patient's first event. Never waits for the device.
         """
         states = state.new_empty(len(values), self.state_size)
-        (before, old), (cells, new) = self._split(state), self._split(states)
-        inputs = self.features.scan(old, new, values, elapsed, hours, sizes)
+        (before, _, old), (cells, _, new) = self._split(state), self._split(states)
+        memory = self.memory(states)
+        inputs = self.features.scan(self.memory(state), memory, values, elapsed, hours, sizes)
         for wave, cell in zip(inputs.split_with_sizes(sizes), cells.split_with_sizes(sizes), strict=True):
             for rows in _pieces(len(wave), whole=state.is_cuda):
                 cell[rows].copy_(self.cell.step(wave[rows], before[rows]))
             before = cell
-        return states, self.risk(self._logits(cells[:, : self.shape.hidden_size]))
+        hidden = cells[:, : self.shape.hidden_size]
+        if self.wide:
+            statistics = running.scan(split_running(old), split_running(new), inputs, memory.counts, sizes)
+            hidden = torch.cat((hidden, self._widened(inputs, statistics)), dim=-1)
+        return states, self.risk(self._logits(hidden))
 
     def forward(self, values: Tensor, statics: Tensor, elapsed: Tensor) -> Tensor:
         """Uncalibrated logits [B, T] at every event of whole stays; padding at the end is harmless.
 
         values: [B, T, 37], statics: [B, 5], elapsed: [B, T], as in `admit` and `step`.
         """
-        inputs = self.dropout(self.features.sequence(values, statics, elapsed))
-        return self._logits(self.dropout(self.cell(inputs)))
+        inputs = self.features.sequence(values, statics, elapsed)
+        hidden = self.cell(self.dropout(inputs))
+        if self.wide:
+            hidden = torch.cat((hidden, self._widened(inputs, running.sequence(inputs))), dim=-1)
+        return self._logits(self.dropout(hidden))
 
     def risk(self, logits: Tensor) -> Tensor:
         """Calibrated probabilities (Platt 1999): sigmoid(slope * logit + offset)."""
@@ -132,11 +155,15 @@ class RiskModel(nn.Module):
         """Last values [B, K] of `vital_columns` in clinical units (NaN where never measured; exactly the
         float32 that was given) and hours since measured, since the first event where never [B, K]."""
         values, measured_at, counts = state.index_select(1, self._vital_places).chunk(3, dim=1)
-        return values.masked_fill(counts == 0, torch.nan), self._split(state)[1].hours - measured_at
+        return values.masked_fill(counts == 0, torch.nan), self.memory(state).hours - measured_at
+
+    def memory(self, state: Tensor) -> Memory:
+        """Views of what the rows [B, state_size] remember of the events."""
+        return split_memory(self._split(state)[1])
 
     def _places(self) -> Tensor:
         """Places in the row of the carried values, their times and counts of `vital_columns`."""
-        memory = split_memory(torch.arange(self.cell.state_size, self.state_size)[None])
+        memory = self.memory(torch.arange(self.state_size)[None])
         columns = [INDEX[name] for name in VITAL_COLUMNS]
         return torch.cat([part[0, columns] for part in (memory.carried, memory.measured_at, memory.counts)])
 
@@ -144,9 +171,16 @@ class RiskModel(nn.Module):
         logits: Tensor = self.head(hidden)
         return logits.squeeze(-1)
 
-    def _split(self, state: Tensor) -> tuple[Tensor, Memory]:
-        cell, *memory = state.split_with_sizes((self.cell.state_size, *MEMORY_SIZES), dim=1)
-        return cell, Memory(*memory)
+    def _widened(self, inputs: Tensor, statistics: Tensor) -> Tensor:
+        """What the wide path makes of the inputs and the statistics: [..., wide_size]."""
+        assert self.wide is not None
+        widened: Tensor = self.wide(torch.cat((inputs, statistics), dim=-1))
+        return widened.relu_()
+
+    def _split(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Views of the cell's state, the memory and the running statistics."""
+        cell, memory, statistics = state.split_with_sizes(self._sizes, dim=1)
+        return cell, memory, statistics
 
 
 def _pieces(rows: int, *, whole: bool) -> list[slice]:

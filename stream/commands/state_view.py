@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
-from model.features import split_memory
 from model.risk_model import RiskModel
 from model.variables import STATICS, VARIABLES, Sex, UnitType
 from stream.commands.changelog_reader import Partition, Sound
@@ -35,7 +34,7 @@ def readable(patient: bytes) -> str:
 def described(model: RiskModel, row: NDArray[np.float32], stay: np.void) -> dict[str, Any]:
     """What a state says. row: float32 [D]. Hours since measured are those at the last event."""
     state = torch.from_numpy(np.array(row))[None]
-    memory = split_memory(state[:, model.cell.state_size :])
+    memory = model.memory(state)
     statics = model.features.decode(memory.statics)[0].tolist()
     columns = [
         part[0].tolist() for part in (memory.carried, memory.hours - memory.measured_at, memory.counts)

@@ -46,10 +46,10 @@ def normalisation() -> Normalisation:
     return Normalisation.fit(values(rng, 2000).numpy(), statics(rng, 500).numpy())
 
 
-def model(cell: str = "gru", hidden_size: int = 64, seed: int = 0) -> RiskModel:
+def model(cell: str = "gru", hidden_size: int = 64, wide_size: int = 0, seed: int = 0) -> RiskModel:
     """Random weights, large enough that every input moves the risk."""
     torch.manual_seed(seed)
-    made = RiskModel(Shape(cell, hidden_size), normalisation()).eval().requires_grad_(False)
+    made = RiskModel(Shape(cell, hidden_size, wide_size), normalisation()).eval().requires_grad_(False)
     made.head.weight.mul_(5)
     made.calibrate(0.9, -0.3)
     return made

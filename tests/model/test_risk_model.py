@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,10 +11,12 @@ from model.risk_model import VITAL_COLUMNS
 from model.variables import INDEX, NAMES
 from tests.model import synthetic
 
-MODELS = {cell: synthetic.model(cell) for cell in CELL_NAMES}
+MODELS = {cell: synthetic.model(cell) for cell in CELL_NAMES} | {
+    f"{cell}, wide": synthetic.model(cell, wide_size=32) for cell in ("gru", "lstm")
+}
 
 
-@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.parametrize("cell", MODELS)
 @synthetic.PROPERTY
 @given(seed=st.integers(0, 2**32 - 1), patients=st.integers(1, 4), events=st.integers(1, 25))
 def test_stream_equals_offline(cell, seed, patients, events):
@@ -30,7 +34,7 @@ def test_a_month_of_events_stays_equal():
     rng = np.random.default_rng(1)
     values, statics = synthetic.values(rng, 2, 1000), synthetic.statics(rng, 2)
     elapsed = synthetic.elapsed(rng, 2, 1000)
-    model = MODELS["gru"]
+    model = MODELS["gru, wide"]
     offline = model.risk(model(values, statics, elapsed))
     torch.testing.assert_close(synthetic.stepped(model, values, statics, elapsed), offline, rtol=0, atol=1e-5)
 
@@ -40,7 +44,7 @@ def test_two_days_of_an_event_a_second_stay_equal():
     values, statics = torch.full((1, 172_800, len(NAMES)), torch.nan), synthetic.statics(rng, 1)
     values[0, ::7, INDEX["HR"]] = 90.0
     elapsed = torch.full((1, 172_800), 1 / 3600)
-    model = MODELS["gru"]
+    model = MODELS["gru, wide"]
     with torch.inference_mode():
         offline = model.risk(model(values, statics, elapsed))
     streamed = synthetic.stepped(model, values, statics, elapsed)
@@ -66,7 +70,7 @@ def test_padding_at_the_end_is_harmless():
         torch.testing.assert_close(model(padded, statics, gaps)[:, :12], model(values, statics, elapsed))
 
 
-@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.parametrize("cell", MODELS)
 @pytest.mark.parametrize("batch", [1, 511, 512, 513, 1200])
 def test_batches_are_independent_and_leave_their_input_alone(cell, batch):
     rng = np.random.default_rng(4)
@@ -85,7 +89,7 @@ def test_batches_are_independent_and_leave_their_input_alone(cell, batch):
         torch.testing.assert_close(risk[one : one + 1], alone, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.parametrize("cell", MODELS)
 @synthetic.PROPERTY
 @given(
     seed=st.integers(0, 2**32 - 1),
@@ -110,6 +114,7 @@ def test_a_scan_of_waves_equals_step_after_step(cell, seed, sizes):
 
 def test_rows_fit_in_a_kilobyte():
     assert 4 * MODELS["gru"].state_size <= 1024
+    assert 4 * MODELS["gru, wide"].state_size <= 1280
     for model in MODELS.values():
         state = model.initial_state()
         assert state.shape == (model.state_size,)
@@ -119,7 +124,7 @@ def test_rows_fit_in_a_kilobyte():
 
 def test_admission_sets_the_statics_of_its_row_only():
     rng = np.random.default_rng(5)
-    model = MODELS["gru"]
+    model = MODELS["gru, wide"]
     state = model.initial_state().repeat(2, 1)
     admitted = model.admit(state, synthetic.statics(rng, 2, known=1.0))
     assert (admitted != state).sum() >= 8
@@ -130,7 +135,7 @@ def test_admission_sets_the_statics_of_its_row_only():
 
 
 def test_vitals_give_back_exactly_what_was_measured():
-    model = MODELS["gru"]
+    model = MODELS["gru, wide"]
     values = torch.full((2, len(NAMES)), torch.nan)
     values[0, INDEX["HR"]], values[0, INDEX["Temp"]] = 91.0, 38.1
     state = model.initial_state().repeat(2, 1)
@@ -156,10 +161,10 @@ def test_calibration_changes_the_risk_not_the_order():
     torch.testing.assert_close(model.risk(logits), torch.sigmoid(0.5 * logits - 1.0))
 
 
-@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.parametrize("cell", MODELS)
 def test_a_step_never_waits_for_the_device(cell):
     """Meta tensors have no values: whatever reads one (`item`, `bool`, a mask as index) fails."""
-    model = synthetic.model(cell).to("meta")
+    model = copy.deepcopy(MODELS[cell]).to("meta")
     state = torch.empty(3, model.state_size, device="meta")
     with torch.inference_mode():
         admitted = model.admit(state, torch.empty(3, 5, device="meta"))
@@ -171,13 +176,13 @@ def test_a_step_never_waits_for_the_device(cell):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("cell", CELL_NAMES)
+@pytest.mark.parametrize("cell", MODELS)
 def test_cuda_gives_the_scores_of_the_cpu(cell):
     rng = np.random.default_rng(7)
     values, statics = synthetic.values(rng, 600, 5), synthetic.statics(rng, 600)
     elapsed = synthetic.elapsed(rng, 600, 5)
-    here = synthetic.stepped(synthetic.model(cell), values, statics, elapsed)
+    here = synthetic.stepped(MODELS[cell], values, statics, elapsed)
     there = synthetic.stepped(
-        synthetic.model(cell).cuda(), *(tensor.cuda() for tensor in (values, statics, elapsed))
+        copy.deepcopy(MODELS[cell]).cuda(), *(tensor.cuda() for tensor in (values, statics, elapsed))
     )
     torch.testing.assert_close(there.cpu(), here, rtol=0, atol=1e-5)
