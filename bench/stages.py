@@ -78,7 +78,7 @@ def measure(events: int, patients: int) -> dict[str, float]:
         model_hash=model.hash,
         target=model.target,
         signs=SIGNS,
-        warm_up=settings.warm_up_events,
+        warm_up=settings.warm_up_events or model.warm_after,
     )
     watch = Stopwatch()
     for records in polled(events, patients):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as parse
 from safetensors.torch import save as serialise
@@ -57,27 +57,27 @@ class _Calibration(_Strict):
 
 
 class Description(_Strict):
-    """The content of `model.json`. reference: None in artifacts from before there was one, whose hash it is
-    no part of."""
+    """The content of `model.json`. reference: None where the model must not tell of its data."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: str
     target: str
     cell: str
     hidden_size: int
-    wide_size: int = 0
+    wide_size: int
     variables: tuple[_Column, ...]
     statics: tuple[str, ...]
     normalisation: _Normalisation
     calibration: _Calibration
+    alert_threshold: float = Field(ge=0, le=1)
+    warm_after: int = Field(ge=1)
     reference: Reference | None = None
     training: Card
     weights_sha256: str
     hash: str = ""
 
     def content_hash(self) -> str:
-        absent = {"hash"} if self.reference else {"hash", "reference"}
-        content = self.model_dump(mode="json", exclude=absent)
+        content = self.model_dump(mode="json", exclude={"hash"})
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -98,6 +98,8 @@ def save(model: RiskModel, folder: Path, card: Card) -> None:
         statics=STATICS,
         normalisation=_Normalisation(mean=model.normalisation.mean, std=model.normalisation.std),
         calibration=_Calibration(slope=model.slope.item(), offset=model.offset.item()),
+        alert_threshold=model.alert_threshold,
+        warm_after=model.warm_after,
         reference=model.reference,
         training=card,
         weights_sha256=hashlib.sha256(weights).hexdigest(),
@@ -153,6 +155,7 @@ def _build(description: Description, folder: Path) -> RiskModel:
         raise ArtifactError(f"{folder / DESCRIPTION}: no normalisation of {error}") from error
     model.name = description.name
     model.reference = description.reference
+    model.alert_threshold, model.warm_after = description.alert_threshold, description.warm_after
     model.calibrate(description.calibration.slope, description.calibration.offset)
     return model
 

@@ -184,12 +184,17 @@ class Features(nn.Module):
         last = last.clamp(min=0)
         carried = torch.where(ever, values.gather(1, last), self.unmeasured)
         measured_at = torch.where(ever, hours.expand(values.shape).gather(1, last), 0.0)
-        standardised = torch.empty_like(carried)
-        self._standardise(carried, standardised)
+        standardised = self.standardised(carried)
         encoded = self.encode(statics)[:, None, :].expand(-1, values.shape[1], -1)
         age = hours - measured_at
         clocks = torch.cat((hours, elapsed[:, :, None]), dim=2)
         return torch.cat((standardised, measured.float(), age.log1p(), encoded, clocks.log1p()), dim=2)
+
+    def standardised(self, carried: Tensor) -> Tensor:
+        """Clinical values [B, V] as the cell sees them."""
+        out = torch.empty_like(carried)
+        self._standardise(carried, out)
+        return out
 
     def _standardise(self, carried: Tensor, out: Tensor) -> None:
         torch.addcmul(self.shift, carried, self.linear, out=out)

@@ -3,9 +3,9 @@
 `forward` scores every event of whole stays; `step` scores one event a patient from a flat state row:
 
     [ cell state (h first) | carried 37 | measured at 37 | counts 37 | encoded statics 12 | hours 1
-      | minimum 37 | maximum 37 | mean 37 ]
+      | minimum 37 | maximum 37 | mean 37 | variance 37 | first 37 ]
 
-The last three are there where the model has a wide path: one layer beside the cell, over the cell's input and
+The last five are there where the model has a wide path: one layer beside the cell, over the cell's input and
 the running statistics of each variable (as the wide part of Cheng et al., Wide & Deep, 2016). The cell tells
 the course; the wide path, how bad it has been.
 
@@ -31,7 +31,7 @@ from model.features import (
     split_memory,
 )
 from model.reference import Reference
-from model.running import RUNNING_SIZE, STATISTICS_SIZE, split_running
+from model.running import RUNNING_SIZE, STATISTICS_SIZE, Running, split_running
 from model.variables import INDEX
 
 VITAL_COLUMNS = ("HR", "SysABP", "NISysABP", "RespRate", "Temp", "SaO2", "FiO2", "MechVent", "GCS")
@@ -44,8 +44,8 @@ _CHUNK = 512
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What fixes a model's parameters and their shapes. cell: one of `model.cells.CELL_NAMES`. wide_size: units
-    of the wide path, 0 for none."""
+    """What fixes a model's parameters and their shapes. cell: one of `model.cells.CELL_NAMES`. wide_size:
+    units of the wide path, 0 for none."""
 
     cell: str = "gru"
     hidden_size: int = 64
@@ -58,8 +58,9 @@ class Shape:
 
 class RiskModel(nn.Module):
     """name, target: what it is and what it predicts. hash: SHA-256 of the stored artifact, "" before it is
-    saved. reference: of the data that it was made with, None where unknown. state_size: floats of one
-    patient's row. Not thread-safe only where its parameters are changed."""
+    saved. reference: of the data that it was made with, None where unknown. alert_threshold: the risk from
+    which an alert is worth it. warm_after: events from which on the risk carries information. state_size:
+    floats of one patient's row. Not thread-safe only where its parameters are changed."""
 
     def __init__(
         self,
@@ -76,6 +77,8 @@ class RiskModel(nn.Module):
         self.target = target
         self.hash = ""
         self.reference: Reference | None = None
+        self.alert_threshold = 0.5
+        self.warm_after = 1
         self.features = Features(normalisation)
         self.cell = make_cell(shape.cell, INPUT_SIZE, shape.hidden_size)
         self.wide = nn.Linear(INPUT_SIZE + STATISTICS_SIZE, shape.wide_size) if shape.wide_size else None
@@ -118,18 +121,31 @@ class RiskModel(nn.Module):
         the first, never negative. hours: [N] since the patient's first event. Never waits for the device.
         """
         states = state.new_empty(len(values), self.state_size)
-        (before, _, old), (cells, _, new) = self._split(state), self._split(states)
-        memory = self.memory(states)
-        inputs = self.features.scan(self.memory(state), memory, values, elapsed, hours, sizes)
+        before, cells = self.cell_state(state), self.cell_state(states)
+        inputs, statistics = self.observe(state, states, values, elapsed, hours, sizes)
         for wave, cell in zip(inputs.split_with_sizes(sizes), cells.split_with_sizes(sizes), strict=True):
             for rows in _pieces(len(wave), whole=state.is_cuda):
                 cell[rows].copy_(self.cell.step(wave[rows], before[rows]))
             before = cell
-        hidden = cells[:, : self.shape.hidden_size]
-        if self.wide:
-            statistics = running.scan(split_running(old), split_running(new), inputs, memory.counts, sizes)
-            hidden = torch.cat((hidden, self._widened(inputs, statistics)), dim=-1)
-        return states, self.risk(self._logits(hidden))
+        return states, self.risk(self.logits(cells[:, : self.shape.hidden_size], inputs, statistics))
+
+    def observe(
+        self,
+        state: Tensor,
+        states: Tensor,
+        values: Tensor,
+        elapsed: Tensor,
+        hours: Tensor,
+        sizes: Sequence[int],
+    ) -> tuple[Tensor, Tensor | None]:
+        """`scan` but for the cell: write to `states` what is remembered after each event; the cell's inputs
+        [N, INPUT_SIZE], and the statistics [N, STATISTICS_SIZE] where there is a wide path."""
+        memory = self.memory(states)
+        inputs = self.features.scan(self.memory(state), memory, values, elapsed, hours, sizes)
+        old, new = self.running(state), self.running(states)
+        if old is None or new is None:
+            return inputs, None
+        return inputs, running.scan(old, new, inputs, memory.counts, sizes)
 
     def forward(self, values: Tensor, statics: Tensor, elapsed: Tensor) -> Tensor:
         """Uncalibrated logits [B, T] at every event of whole stays; padding at the end is harmless.
@@ -137,10 +153,24 @@ class RiskModel(nn.Module):
         values: [B, T, 37], statics: [B, 5], elapsed: [B, T], as in `admit` and `step`.
         """
         inputs = self.features.sequence(values, statics, elapsed)
-        hidden = self.cell(self.dropout(inputs))
-        if self.wide:
-            hidden = torch.cat((hidden, self._widened(inputs, running.sequence(inputs))), dim=-1)
-        return self._logits(self.dropout(hidden))
+        statistics = running.sequence(inputs) if self.wide else None
+        return self.logits(self.cell(self.dropout(inputs)), inputs, statistics)
+
+    def logits(self, hidden: Tensor, inputs: Tensor, statistics: Tensor | None) -> Tensor:
+        """Uncalibrated logits [...] of hidden states [..., H] and what `observe` gives of the same events."""
+        if self.wide is not None and statistics is not None:
+            widened = self.wide(torch.cat((inputs, statistics), dim=-1))
+            hidden = torch.cat((hidden, widened.relu_()), dim=-1)
+        logits: Tensor = self.head(self.dropout(hidden))
+        return logits.squeeze(-1)
+
+    def running(self, state: Tensor) -> Running | None:
+        """Views of the running statistics in the rows [B, state_size]; None without a wide path."""
+        return split_running(self._split(state)[2]) if self.wide else None
+
+    def cell_state(self, state: Tensor) -> Tensor:
+        """View of the cell's part of the rows: [B, cell.state_size]."""
+        return self._split(state)[0]
 
     def risk(self, logits: Tensor) -> Tensor:
         """Calibrated probabilities (Platt 1999): sigmoid(slope * logit + offset)."""
@@ -157,6 +187,19 @@ class RiskModel(nn.Module):
         values, measured_at, counts = state.index_select(1, self._vital_places).chunk(3, dim=1)
         return values.masked_fill(counts == 0, torch.nan), self.memory(state).hours - measured_at
 
+    def forget(self, state: Tensor, removed: Tensor) -> Tensor:
+        """The rows [B, state_size] as if variables `removed`, bool [B, 37], had never been measured, but for
+        what the cell made of them."""
+        forgotten, fresh = state.clone(), self.initial_state()[None]
+        for part, empty in zip(self._of_variables(forgotten), self._of_variables(fresh), strict=True):
+            part.copy_(torch.where(removed, empty, part))
+        return forgotten
+
+    def _of_variables(self, state: Tensor) -> tuple[Tensor, ...]:
+        """Views of the parts of the rows that have one column a variable: [B, 37] each."""
+        memory = self.memory(state)
+        return (memory.carried, memory.measured_at, memory.counts, *(self.running(state) or ()))
+
     def memory(self, state: Tensor) -> Memory:
         """Views of what the rows [B, state_size] remember of the events."""
         return split_memory(self._split(state)[1])
@@ -166,16 +209,6 @@ class RiskModel(nn.Module):
         memory = self.memory(torch.arange(self.state_size)[None])
         columns = [INDEX[name] for name in VITAL_COLUMNS]
         return torch.cat([part[0, columns] for part in (memory.carried, memory.measured_at, memory.counts)])
-
-    def _logits(self, hidden: Tensor) -> Tensor:
-        logits: Tensor = self.head(hidden)
-        return logits.squeeze(-1)
-
-    def _widened(self, inputs: Tensor, statistics: Tensor) -> Tensor:
-        """What the wide path makes of the inputs and the statistics: [..., wide_size]."""
-        assert self.wide is not None
-        widened: Tensor = self.wide(torch.cat((inputs, statistics), dim=-1))
-        return widened.relu_()
 
     def _split(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Views of the cell's state, the memory and the running statistics."""

@@ -15,6 +15,7 @@ import torch
 
 from model.artifact import load
 from model.errors import ArtifactError
+from model.explain.contributors import contributors
 from model.risk_model import RiskModel
 from stream.alert.vitals import SIGNS, VitalSigns
 from stream.batch.batcher import Batcher
@@ -160,7 +161,15 @@ def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics) -> Pipelin
             standby,
         ),
         standby=standby,
-        stepper=Stepper(model, store, fresh, pack, expire_after_ms),
+        stepper=Stepper(
+            model,
+            store,
+            fresh,
+            pack,
+            expire_after_ms,
+            partial(contributors, model) if settings.contributors != "off" else None,
+            model.alert_threshold if settings.contributors == "alerts" else 0.0,
+        ),
         drift=Watch(model.reference) if model.reference else Blind(),
         vitals=VitalSigns(model.vital_columns),
         encoder=ScoreEncoder(
@@ -170,7 +179,7 @@ def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics) -> Pipelin
             model_hash=model.hash,
             target=model.target,
             signs=SIGNS,
-            warm_up=settings.warm_up_events,
+            warm_up=settings.warm_up_events or model.warm_after,
         ),
         dead_letters_topic=settings.dead_letters_topic,
         max_dead_letter_bytes=settings.max_dead_letter_bytes,

@@ -96,7 +96,12 @@ class ScoreState(Outbound):
     """How much the score rests on. A missing signal is never a low risk."""
 
     events: int = Field(ge=1, description="Events of this stay that the state has seen.")
-    warm: bool = Field(description="False until the state has seen enough events to be relied on.")
+    warm: bool = Field(
+        description="False until as many events were seen as the model, by its validation, needs."
+    )
+    confidence: float = Field(
+        ge=0, le=1, description="Share of the vital signs that are not stale; 0 while the score is not warm."
+    )
     late: bool = Field(description="The event is older than one that was already applied.")
     stale: list[str] = Field(description="Vital signs not measured for longer than is safe, or never.")
 
@@ -115,10 +120,15 @@ class Coordinates(Outbound):
 
 
 class Contributor(Outbound):
+    """A variable that moved the score. Effects of all variables add up to what knowing them changes."""
+
     variable: str
-    value: float
+    value: float = Field(description="The last measured one.")
     unit: str
     effect: float = Field(description="Change of the risk's log-odds.")
+    text: str = Field(
+        description="In words: value, change since the previous measurement, extreme of the stay."
+    )
 
 
 class RiskScore(Outbound):

@@ -205,6 +205,25 @@ class Packing:
 
 
 @dataclass(frozen=True, slots=True)
+class Contributions:
+    """What moved M of a batch's scores most: K variables each, the largest effect first.
+
+    rows: int64 [M], of the scores. The rest is [M, K]: variables: int64, places in `model.variables`.
+    effects: float32, change of the risk's log-odds. values: float32, last measured, NaN where there is no
+    further variable. previous: float32, measured before that, NaN if never; gaps: float32, hours between the
+    two. extremes: int8, 1 for the highest of the stay, -1 for the lowest, else 0.
+    """
+
+    rows: NDArray[np.int64]
+    variables: NDArray[np.int64]
+    effects: NDArray[np.float32]
+    values: NDArray[np.float32]
+    previous: NDArray[np.float32]
+    gaps: NDArray[np.float32]
+    extremes: NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
     """What the stepper says of `events`: row i of each column is event i, admissions and observations only.
 
@@ -212,6 +231,7 @@ class Scores:
     late: bool [N], older than an event that was applied before.
     vitals: float32 [N, K], last measured value of each of the model's vital columns, NaN if never.
     ages: float32 [N, K], hours since it was measured (since admission, if never).
+    contributions: of the scores that are to be explained.
     """
 
     events: Events
@@ -220,6 +240,7 @@ class Scores:
     late: NDArray[np.bool_]
     vitals: NDArray[np.float32]
     ages: NDArray[np.float32]
+    contributions: Contributions | None = None
 
     def __len__(self) -> int:
         return len(self.events)

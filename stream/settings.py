@@ -67,7 +67,15 @@ class Settings(BaseSettings):
     model: Path = Field(SHIPPED_MODEL, description="Folder of the model artifact.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the cell steps.")
     threads: int = Field(1, ge=1, description="CPU threads of the cell.")
-    warm_up_events: int = Field(10, ge=1, description="Events after which a score says `warm`.")
+    warm_up_events: int | None = Field(
+        None,
+        ge=1,
+        description="Events after which a score says `warm`; unset: what the model's own validation says.",
+    )
+    contributors: Literal["off", "alerts", "all"] = Field(
+        "off",
+        description="Scores that name what moved them most: none, those at the alert threshold, or all.",
+    )
 
     max_batch: int = Field(4096, ge=1, le=1_000_000, description="Most events in a micro-batch.")
     max_wait: float = Field(0.005, ge=0, description="Seconds that the first event of a micro-batch waits.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +48,21 @@ class Stays:
             self.record_ids[patients], self.statics[patients], starts, self.minutes[rows], self.values[rows]
         )
 
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """The stays of all parts, one after the other."""
+        ends = np.cumsum([part.starts[-1] for part in parts])
+        begins = np.concatenate(([0], ends[:-1]))
+        return cls(
+            np.concatenate([part.record_ids for part in parts]),
+            np.concatenate([part.statics for part in parts]),
+            np.concatenate(
+                [*(part.starts[:-1] + at for part, at in zip(parts, begins, strict=True)), ends[-1:]]
+            ),
+            np.concatenate([part.minutes for part in parts]),
+            np.concatenate([part.values for part in parts]),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
@@ -53,6 +70,13 @@ class Outcomes:
 
     record_ids: NDArray[np.int32]
     died: NDArray[np.bool_]
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """The outcomes of all parts, one after the other."""
+        return cls(
+            np.concatenate([part.record_ids for part in parts]), np.concatenate([part.died for part in parts])
+        )
 
     def of(self, record_ids: NDArray[np.int32]) -> NDArray[np.bool_]:
         """`died` in the order of `record_ids`; raises `KeyError` where one has no outcome."""

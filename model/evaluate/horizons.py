@@ -83,8 +83,13 @@ def evaluate(
 
 def evaluate_offline(model: RiskModel, stays: Stays, outcomes: Outcomes) -> Evaluation:
     """`evaluate` on the whole-sequence scores of stays that are free of implausible values."""
+    return evaluate_steps(step_risks(model, stays), stays, outcomes)
+
+
+def evaluate_steps(risks: NDArray[np.floating], stays: Stays, outcomes: Outcomes) -> Evaluation:
+    """`evaluate` on the risks of every step of the stays: [P + E]."""
     patients = np.repeat(stays.record_ids.astype(np.int64), np.diff(stays.starts) + 1)
-    return evaluate(patients, step_hours(stays), step_risks(model, stays), outcomes)
+    return evaluate(patients, step_hours(stays), risks, outcomes)
 
 
 def hours_since_first(patients: NDArray[np.int64], observed_at: NDArray[np.int64]) -> NDArray[np.float64]:

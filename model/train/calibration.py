@@ -7,20 +7,15 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
 from model.datasets.padding import step_hours, step_starts
-from model.evaluate.offline import step_logits
 from model.risk_model import RiskModel
 from model.train.examples import RAMP_HOURS, Examples
 
 
-def calibrate(model: RiskModel, held_out: Examples, early_weight: float) -> None:
+def calibrate(model: RiskModel, held_out: Examples, logits: NDArray[np.float32], early_weight: float) -> None:
     """Set the model's slope and offset (Platt 1999) by the steps of `held_out`, weighted as in training:
-    every patient the same, later steps more."""
-    slope, offset = fit_platt(
-        step_logits(model, held_out.stays),
-        np.repeat(held_out.died, np.diff(step_starts(held_out.stays))),
-        _weights(held_out, early_weight),
-    )
-    model.calibrate(slope, offset)
+    every patient the same, later steps more. logits: [P + E], uncalibrated, of each step."""
+    died = np.repeat(held_out.died, np.diff(step_starts(held_out.stays)))
+    model.calibrate(*fit_platt(logits, died, _weights(held_out, early_weight)))
 
 
 def fit_platt(

@@ -201,7 +201,8 @@ class _Run:
 def _loss(model: nn.Module, recipe: Recipe, examples: Examples, patients: NDArray[np.int64]) -> Tensor:
     """Cross-entropy at every step, weighted by time; every patient weighs the same."""
     batch = pad(examples.stays, patients).to(next(model.parameters()).device)
-    logits = model(batch.values, batch.statics, batch.elapsed)
+    values = _hide(batch.values, recipe.variable_dropout) if model.training else batch.values
+    logits = model(values, batch.statics, batch.elapsed)
     losses = binary_cross_entropy_with_logits(
         logits,
         _targets(recipe, examples, patients, batch).to(logits.device),
@@ -211,6 +212,12 @@ def _loss(model: nn.Module, recipe: Recipe, examples: Examples, patients: NDArra
     ramp = recipe.early_weight + (1 - recipe.early_weight) * batch.hours / RAMP_HOURS
     weights = ramp * batch.valid
     return ((losses * weights).sum(dim=1) / weights.sum(dim=1)).mean()
+
+
+def _hide(values: Tensor, rate: float) -> Tensor:
+    """Values [B, T, V] as if some variables of each stay had never been measured."""
+    hidden = torch.rand(len(values), 1, values.shape[2], device=values.device) < rate
+    return values.masked_fill(hidden, torch.nan)
 
 
 def _targets(recipe: Recipe, examples: Examples, patients: NDArray[np.int64], batch: Batch) -> Tensor:

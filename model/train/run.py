@@ -7,20 +7,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from pydantic import JsonValue
+from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]
 
 from model import artifact
 from model.datasets import physionet2012
+from model.datasets.padding import step_starts
 from model.datasets.stays import Outcomes, Stays, drop_implausible
 from model.errors import RecipeError
-from model.evaluate.horizons import Evaluation, evaluate_offline
-from model.evaluate.offline import step_risks
+from model.evaluate.horizons import Evaluation, evaluate_steps
+from model.evaluate.offline import step_logits
 from model.reference import Reference
 from model.risk_model import RiskModel
 from model.train.calibration import calibrate
 from model.train.distributed import ALONE, Group
 from model.train.examples import Examples
 from model.train.fit import Progress, fit
+from model.train.operating import alert_threshold, warm_after
 from model.train.private import Plan
 from model.train.recipe import Recipe
 from model.train.teacher import out_of_fold_targets
@@ -37,10 +42,12 @@ class Recorded:
     outcomes: Outcomes
 
     @classmethod
-    def read(cls, data: Path, name: str) -> Recorded:
-        """Set `name` of PhysioNet 2012 in `data`. Raises `DatasetError`."""
-        stays = drop_implausible(physionet2012.read(data, name))
-        return cls(name, stays, physionet2012.read_outcomes(physionet2012.outcomes_path(data, name)))
+    def read(cls, data: Path, names: str) -> Recorded:
+        """Set of PhysioNet 2012 in `data`, or several as one ("a+b"). Raises `DatasetError`."""
+        sets = names.split("+")
+        stays = [drop_implausible(physionet2012.read(data, name)) for name in sets]
+        outcomes = [physionet2012.read_outcomes(physionet2012.outcomes_path(data, name)) for name in sets]
+        return cls(names, Stays.concat(stays), Outcomes.concat(outcomes))
 
     def examples(self) -> Examples:
         return Examples(self.stays, self.outcomes.of(self.stays.record_ids))
@@ -49,7 +56,7 @@ class Recorded:
 def train(
     recipe: Recipe,
     learnt: Recorded,
-    validation: Recorded,
+    validation: Recorded | None,
     out: Path,
     *,
     taught: Callable[[int], None] = lambda _: None,
@@ -57,44 +64,109 @@ def train(
     group: Group = ALONE,
     plan: Plan | None = None,
 ) -> tuple[RiskModel, Evaluation]:
-    """Train on `learnt`, stop and calibrate on `validation`, write the artifact to `out`.
+    """Train on `learnt`, write the artifact to `out`; the model and its figures on patients not learnt from.
 
-    A run that was cut off goes on from `out/checkpoints`. `taught` gets the number of the teacher's folds
+    With a `validation` set, it stops the training and fits calibration, alert threshold and warm-up. Without,
+    training goes through all its epochs, and they are fitted on `learnt` itself, whose patients are scored in
+    `recipe.calibration_folds` folds by models that did not learn from them (and whose teachers did not).
+
+    A run that was cut off goes on from `out/checkpoints`. `taught` gets the number of the teachers' folds
     done, `fitted` each epoch. group: ranks that all call this; the first one teaches, and alone writes.
-    plan: keep the patients of `learnt` private. Returns the model and its figures on `validation`. Raises
-    `DatasetError`, and `RecipeError` where privacy cannot be kept.
+    plan: keep the patients of `learnt` private. Raises `DatasetError`, and `RecipeError` where privacy cannot
+    be kept.
     """
-    checkpoints = out / CHECKPOINTS
-    examples, held_out = learnt.examples(), validation.examples()
-    if plan and np.intersect1d(learnt.stays.record_ids, validation.stays.record_ids).size:
-        raise RecipeError("private training cannot be validated on patients it learns from: name another set")
-    if recipe.folds:
-        targets = group.shared(
-            lambda: out_of_fold_targets(recipe, examples, checkpoints=checkpoints, report=taught)
-        )
-        examples = replace(examples, targets=targets)
-    model = fit(
-        recipe,
-        examples,
-        held_out,
-        checkpoint=checkpoints / "model.pt",
-        report=fitted,
-        group=group,
-        plan=plan,
-    )
-    calibrate(model, held_out, recipe.early_weight)
-    model.reference = Reference.fit(learnt.stays.values, step_risks(model, validation.stays))
-    figures = evaluate_offline(model, validation.stays, validation.outcomes)
+    work = _Work(recipe, out / CHECKPOINTS, taught, fitted, group, plan)
+    examples = learnt.examples()
+    if plan:
+        _check_apart(learnt, validation)
+    held_out = validation or learnt
+    if validation:
+        model = work.fit(examples, "model", validation.examples())
+        logits = step_logits(model, validation.stays)
+    else:
+        logits = work.rehearse(examples)
+        model = work.fit(examples, "model")
+    figures = _settle(model, recipe, held_out, logits)
+    model.reference = None if plan else Reference.fit(learnt.stays.values, _risks(model, logits))
     if group.leads:
         artifact.save(model, out, _card(recipe, learnt, validation, figures, plan))
     return model, figures
 
 
+@dataclass
+class _Work:
+    """Fits one model after the other, each with a teacher of its own."""
+
+    recipe: Recipe
+    checkpoints: Path
+    taught: Callable[[int], None]
+    fitted: Callable[[Progress], None]
+    group: Group
+    plan: Plan | None
+    rounds: int = 0
+
+    def rehearse(self, examples: Examples) -> NDArray[np.float32]:
+        """Logits of every step by models that did not learn from the patient: [P + E]."""
+        owner = np.repeat(np.arange(len(examples.stays)), np.diff(step_starts(examples.stays)))
+        logits = np.empty(len(owner), dtype=np.float32)
+        folds = StratifiedKFold(self.recipe.calibration_folds, shuffle=True, random_state=self.recipe.seed)
+        for fold, (seen, unseen) in enumerate(folds.split(examples.died, examples.died)):
+            model = self.fit(examples.select(seen), f"rehearsal-{fold}")
+            logits[np.isin(owner, unseen)] = step_logits(model, examples.stays.select(unseen))
+        return logits
+
+    def fit(self, examples: Examples, name: str, validation: Examples | None = None) -> RiskModel:
+        checkpoints, before = self.checkpoints / name, self.rounds
+        if self.recipe.folds:
+            targets = self.group.shared(
+                lambda: out_of_fold_targets(
+                    self.recipe,
+                    examples,
+                    checkpoints=checkpoints,
+                    report=lambda fold: self.taught(before * self.recipe.folds + fold),
+                )
+            )
+            examples = replace(examples, targets=targets)
+        self.rounds += 1
+        return fit(
+            self.recipe,
+            examples,
+            validation,
+            checkpoint=checkpoints / "model.pt",
+            report=lambda told: self.fitted(replace(told, epoch=before * told.epochs + told.epoch)),
+            group=self.group,
+            plan=self.plan,
+        )
+
+
+def _check_apart(learnt: Recorded, validation: Recorded | None) -> None:
+    ids = validation.stays.record_ids if validation else learnt.stays.record_ids
+    if np.intersect1d(learnt.stays.record_ids, ids).size:
+        raise RecipeError("private training cannot be validated on patients it learns from: name another set")
+
+
+def _settle(model: RiskModel, recipe: Recipe, held_out: Recorded, logits: NDArray[np.float32]) -> Evaluation:
+    """Fit what is fitted on held-out patients, given the logits of their steps; the figures on them."""
+    examples = held_out.examples()
+    calibrate(model, examples, logits, recipe.early_weight)
+    risks = _risks(model, logits)
+    model.alert_threshold = alert_threshold(examples, risks)
+    model.warm_after = warm_after(examples, risks)
+    return evaluate_steps(risks, held_out.stays, held_out.outcomes)
+
+
+def _risks(model: RiskModel, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        return np.asarray(model.risk(torch.from_numpy(logits)).numpy())
+
+
 def _card(
-    recipe: Recipe, learnt: Recorded, validation: Recorded, figures: Evaluation, plan: Plan | None
+    recipe: Recipe, learnt: Recorded, validation: Recorded | None, figures: Evaluation, plan: Plan | None
 ) -> artifact.Card:
+    rehearsed = f"set {learnt.name} in {recipe.calibration_folds} folds"
+    held_out = f"set {validation.name}" if validation else rehearsed
     metrics: dict[str, JsonValue] = {
-        f"set {validation.name}, {'last score' if horizon.hours is None else f'{horizon.hours:g} h'}": {
+        f"{held_out}, {'last score' if horizon.hours is None else f'{horizon.hours:g} h'}": {
             "auroc": _rounded(horizon.auroc),
             "auprc": _rounded(horizon.auprc),
             "brier": _rounded(horizon.brier),
@@ -103,9 +175,10 @@ def _card(
     }
     if plan:
         metrics["privacy"] = plan.to_json()
+    role = "stopped the training and calibrated the risk" if validation else "calibrated the risk"
     return artifact.Card(
         data=f"PhysioNet/CinC Challenge 2012: learnt from set {learnt.name} ({len(learnt.stays)} stays); "
-        f"set {validation.name} stopped the training and calibrated the risk",
+        f"{held_out} {role}",
         recipe=recipe.to_json(),
         metrics=metrics,
     )

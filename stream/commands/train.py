@@ -26,6 +26,7 @@ from stream.errors import DataError, SettingsError, VitalstreamError
 
 Set = Literal["a", "b", "c"]
 DEFAULT = Recipe()
+SIZES = {"hidden": "hidden_size", "wide": "wide_size"}
 
 
 def train(
@@ -34,10 +35,14 @@ def train(
     data: Annotated[
         Path, typer.Option(help="Folder that has physionet2012/ in it.", envvar="VITALSTREAM_DATA")
     ] = Path("../shared/data"),
-    learn: Annotated[Set, typer.Option(help="Set of PhysioNet 2012 to learn from.")] = "a",
-    validate: Annotated[Set, typer.Option(help="Set that stops the training and calibrates the risk.")] = "b",
+    learn: Annotated[str, typer.Option(help="Sets of PhysioNet 2012 to learn from.", metavar="a+b")] = "a+b",
+    validate: Annotated[
+        Set | None,
+        typer.Option(help="Set that stops the training and calibrates the risk. [default: cross-fitting]"),
+    ] = None,
     cell: Annotated[Literal["rnn", "lstm", "gru", "gru-d"], typer.Option(help="Recurrent cell.")] = "gru",
     hidden: Annotated[int, typer.Option(min=1, max=4096, help="Hidden size.")] = DEFAULT.hidden_size,
+    wide: Annotated[int, typer.Option(min=0, help="Units of the wide path; 0: none.")] = DEFAULT.wide_size,
     epochs: Annotated[int, typer.Option(min=1, help="Most passes over the stays.")] = DEFAULT.epochs,
     patience: Annotated[
         int, typer.Option(min=1, help="Epochs without a better validation loss before the end.")
@@ -45,12 +50,18 @@ def train(
     batch_size: Annotated[int, typer.Option(min=1, help="Stays an update.")] = DEFAULT.batch_size,
     learning_rate: Annotated[float, typer.Option(min=0, help="Peak of its cycle.")] = DEFAULT.learning_rate,
     dropout: Annotated[float, typer.Option(min=0, max=0.9, help="Of inputs and output.")] = DEFAULT.dropout,
+    variable_dropout: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Chance of a variable to be hidden for a whole stay.")
+    ] = DEFAULT.variable_dropout,
     folds: Annotated[
         int, typer.Option(min=0, help="Folds in which a teacher scores what it did not see; 0: no teacher.")
     ] = DEFAULT.folds,
     label_weight: Annotated[
         float, typer.Option(min=0, max=1, help="Weight of the outcome beside the teacher's score.")
     ] = DEFAULT.label_weight,
+    calibration_folds: Annotated[
+        int, typer.Option(min=2, help="Folds that rehearse the run, to calibrate on unseen patients.")
+    ] = DEFAULT.calibration_folds,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that is random.")] = DEFAULT.seed,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     dp_epsilon: Annotated[
@@ -74,22 +85,27 @@ def train(
     given = {
         "cell": cell,
         "hidden": hidden,
+        "wide": wide,
         "epochs": epochs,
         "patience": patience,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "dropout": dropout,
+        "variable_dropout": variable_dropout,
         "folds": folds,
         "label_weight": label_weight,
+        "calibration_folds": calibration_folds,
         "seed": seed,
     }
     privacy = _privacy(dp_epsilon, dp_delta, dp_clip)
     recipe = _recipe(PRIVATE if privacy else DEFAULT, context, given)
     try:
         with joined() as group:
-            learnt, held_out = Recorded.read(data, learn), Recorded.read(data, validate)
+            learnt = Recorded.read(data, learn)
+            held_out = Recorded.read(data, validate) if validate else None
             plan = privacy.plan(recipe, len(learnt.stays)) if privacy else None
-            with _Bars(recipe, shown=group.leads) as bars:
+            rounds = 1 if held_out else 1 + recipe.calibration_folds
+            with _Bars(recipe, shown=group.leads, rounds=rounds) as bars:
                 model, figures = run(
                     recipe,
                     learnt,
@@ -113,9 +129,8 @@ def train(
         typer.echo(json.dumps({"model": model.name, "hash": model.hash, **told, **figures.to_json()}))
     else:
         last = figures.at(None)
-        typer.echo(
-            f"{out}: {model.name} {model.hash[:16]}, set {validate}: AUROC {last.auroc:.4f} (last score)"
-        )
+        held = f"set {validate}" if validate else f"set {learn}, unseen in its fold"
+        typer.echo(f"{out}: {model.name} {model.hash[:16]}, {held}: AUROC {last.auroc:.4f} (last score)")
         if plan:
             spent = f"epsilon {plan.epsilon:.3g}, delta {plan.delta:.2g}"
             typer.echo(f"privacy: {spent} for each patient of set {learn}")
@@ -124,7 +139,7 @@ def train(
 def _recipe(base: Recipe, context: typer.Context, flags: dict[str, Any]) -> Recipe:
     """`base`, but for the flags that were given."""
     given = {flag: value for flag, value in flags.items() if _source(context, flag) != "DEFAULT"}
-    return replace(base, **{"hidden_size" if flag == "hidden" else flag: given[flag] for flag in given})
+    return replace(base, **{SIZES.get(flag, flag): value for flag, value in given.items()})
 
 
 def _source(context: typer.Context, flag: str) -> str | None:
@@ -144,7 +159,7 @@ def _privacy(epsilon: float | None, delta: float | None, clip: float | None) -> 
 class _Bars:
     """How far the teacher and the model are, on standard error."""
 
-    def __init__(self, recipe: Recipe, *, shown: bool) -> None:
+    def __init__(self, recipe: Recipe, *, shown: bool, rounds: int) -> None:
         self._progress = Progress(
             TextColumn("{task.description:<8}"),
             BarColumn(),
@@ -155,9 +170,9 @@ class _Bars:
             disable=not shown,
         )
         self._folds = self._progress.add_task(
-            "teacher", total=recipe.folds, told="folds", visible=recipe.folds > 0
+            "teacher", total=rounds * recipe.folds, told="folds", visible=recipe.folds > 0
         )
-        self._epochs = self._progress.add_task("model", total=recipe.epochs, told="epochs")
+        self._epochs = self._progress.add_task("model", total=rounds * recipe.epochs, told="epochs")
 
     def __enter__(self) -> _Bars:
         self._progress.start()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from itertools import product
 
 import msgspec
 import numpy as np
 
-from stream.records import Assessment, Outgoing, Scores
+from model.explain.words import in_words
+from model.variables import VARIABLES
+from stream.records import Assessment, Contributions, Outgoing, Scores
 
 SHORT_HASH = 16
 PLAIN = bytes(set(range(0x20, 0x7F)) - set(b'"\\'))
@@ -61,7 +64,32 @@ class ScoreEncoder:
                 scores.risk.tolist(), scores.counts.tolist(), flags, assessment.news2.tolist(),
                 assessment.complete.tolist(), strict=True)
         ]  # fmt: skip
+        if scores.contributions:
+            for row, contributors in _contributors(scores.contributions):
+                values[row] = values[row][:-1] + b',"contributors":' + contributors + b"}"
         return Outgoing(self._topic, values, events.patients, events.partitions, events.observed_at)
+
+
+def _contributors(given: Contributions) -> Iterator[tuple[int, bytes]]:
+    """The row of each explained score and its contributors as JSON."""
+    columns = (given.variables, given.effects, given.values, given.previous, given.gaps, given.extremes)
+    for row, *named in zip(given.rows.tolist(), *(column.tolist() for column in columns), strict=True):
+        yield (
+            row,
+            msgspec.json.encode(
+                [
+                    {
+                        "variable": VARIABLES[variable].name,
+                        "value": float(f"{value:.7g}"),
+                        "unit": VARIABLES[variable].unit,
+                        "effect": round(effect, 4),
+                        "text": in_words(variable, value, *rest),
+                    }
+                    for variable, effect, value, *rest in zip(*named, strict=True)
+                    if math.isfinite(value)
+                ]
+            ),
+        )
 
 
 def quote(patients: list[bytes]) -> list[bytes]:
@@ -79,6 +107,7 @@ def _flags(signs: Sequence[str]) -> list[bytes]:
     fragments = []
     for stale, late, warm in product(range(1 << len(signs)), (False, True), (False, True)):
         names = [sign for bit, sign in enumerate(signs) if stale >> bit & 1]
-        state = {"warm": warm, "late": late, "stale": names}
+        confidence = round(1 - len(names) / len(signs), 2) if warm else 0
+        state = {"warm": warm, "confidence": confidence, "late": late, "stale": names}
         fragments.append(json.dumps(state, separators=(",", ":"))[1:].encode())
     return fragments

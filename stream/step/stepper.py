@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stream.records import Code, Events, Kind, Packing, Refused, Scores
+from stream.records import Code, Contributions, Events, Kind, Packing, Refused, Scores
 from stream.state.slots import Slot
 from stream.state.stays import Moments, Timeline, advance
 from stream.state.store import StateStore
@@ -33,6 +33,10 @@ class Cell(Protocol):
         self, state: Tensor, values: Tensor, elapsed: Tensor, hours: Tensor, sizes: Sequence[int]
     ) -> tuple[Tensor, Tensor]: ...
     def vitals(self, state: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+Explain = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[NDArray[Any], ...]]
+"""Rows before M events, their values, elapsed and hours to the columns of `Contributions` but the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class _Outcome:
     finite: NDArray[np.bool_]
     vitals: NDArray[np.float32]
     ages: NDArray[np.float32]
+    explained: NDArray[np.int64]
+    explanation: tuple[NDArray[Any], ...]
 
 
 class Stepper:
@@ -72,7 +78,7 @@ class Stepper:
 
     model and store are on one device. fresh: the row of a patient of whom nothing is known.
     pack: slots, int64 [N], to the waves. expire_after_ms: event time after which a silent patient's stay
-    has ended.
+    has ended. explain: what names the variables that moved the scores of `explain_from` and above, if any.
     """
 
     def __init__(
@@ -82,8 +88,12 @@ class Stepper:
         fresh: Tensor,
         pack: Callable[[Slot], Packing],
         expire_after_ms: int,
+        explain: Explain | None = None,
+        explain_from: float = 0.0,
     ) -> None:
         self._model = model
+        self._explain = explain
+        self._explain_from = explain_from
         self._store = store
         self._fresh = fresh
         self._pack = pack
@@ -122,7 +132,7 @@ class Stepper:
         elapsed, hours = self._put(timeline.elapsed), self._put(timeline.hours)
         statics = self._put(_statics(events)[packing.order]) if len(events.statics) else values[:0]
         rows = self._store.rows(packing.groups)
-        states, risks = [], []
+        states, risks, causes = [], [], []
         begins = (kinds == Kind.ADMISSION) | timeline.again
         for stretch in _stretches(packing, begins, kinds == Kind.DISCHARGE):
             part = slice(stretch.start, stretch.stop)
@@ -130,11 +140,39 @@ class Stepper:
             after, risk = self._model.scan(state, values[part], elapsed[part], hours[part], stretch.sizes)
             states.append(after)
             risks.append(risk)
+            if self._explain:
+                causes.append(self._causes(state, after, risk, stretch, kinds))
             rows = self._latest(rows, after, stretch, kinds)
         state, risk = _joined(states), _joined(risks)
         vitals, ages = self._model.vitals(state)
         finite = torch.isfinite(state.sum(dim=1).add_(risk))
-        return _Outcome(rows, *(part.cpu().numpy() for part in (risk, finite, vitals, ages)))
+        explained, explanation = self._explained(causes, values, elapsed, hours)
+        host = [part.cpu().numpy() for part in (risk, finite, vitals, ages)]
+        return _Outcome(rows, host[0], host[1], host[2], host[3], explained, explanation)
+
+    def _causes(
+        self, state: Tensor, after: Tensor, risk: Tensor, stretch: _Stretch, kinds: NDArray[np.int8]
+    ) -> tuple[NDArray[np.int64], Tensor]:
+        """Packed positions of a stretch's events that are to be explained, and the rows before them: those of
+        the first wave had `state`, the others what their patient's event in the wave before left."""
+        wanted = (risk >= self._explain_from).cpu().numpy()
+        wanted &= kinds[stretch.start : stretch.stop] != Kind.DISCHARGE
+        chosen = np.flatnonzero(wanted)
+        ends = np.cumsum(stretch.sizes)
+        before = np.arange(ends[-1]) - np.repeat([0, *stretch.sizes[:-1]], stretch.sizes)
+        first, later = chosen[chosen < ends[0]], chosen[chosen >= ends[0]]
+        rows = (state.index_select(0, self._put(first)), after.index_select(0, self._put(before[later])))
+        return chosen + stretch.start, torch.cat(rows)
+
+    def _explained(
+        self, causes: list[tuple[NDArray[np.int64], Tensor]], values: Tensor, elapsed: Tensor, hours: Tensor
+    ) -> tuple[NDArray[np.int64], tuple[NDArray[Any], ...]]:
+        positions = np.concatenate([chosen for chosen, _ in causes]) if causes else np.empty(0, np.int64)
+        if self._explain is None or not len(positions):
+            return positions, ()
+        index = self._put(positions)
+        events = (part.index_select(0, index) for part in (values, elapsed, hours))
+        return positions, self._explain(torch.cat([rows for _, rows in causes]), *events)
 
     def _begin(
         self, rows: Tensor, first: slice, kinds: NDArray[np.int8], timeline: Timeline, statics: Tensor
@@ -222,4 +260,13 @@ def _scores(events: Events, packing: Packing, timeline: Timeline, outcome: _Outc
         timeline.late[place],
         outcome.vitals[place],
         outcome.ages[place],
+        _contributions(packing, scored, outcome),
     )
+
+
+def _contributions(packing: Packing, scored: NDArray[np.bool_], outcome: _Outcome) -> Contributions | None:
+    """scored: bool [N], the events that have a score."""
+    if not len(outcome.explained):
+        return None
+    rows = np.cumsum(scored) - 1
+    return Contributions(rows[packing.order[outcome.explained]], *outcome.explanation)

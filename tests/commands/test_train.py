@@ -29,7 +29,10 @@ def write_set(data, name, patients=60, first=1000):
 
 
 QUICK = [
+    "--learn=a",
+    "--validate=b",
     "--hidden=8",
+    "--wide=0",
     "--epochs=6",
     "--batch-size=4",
     "--learning-rate=0.02",
@@ -58,7 +61,15 @@ def test_missing_data_says_where_to_get_it(tmp_path):
     assert "physionet.org" in str(result.exception)
 
 
-PRIVATE = ["--hidden=4", "--epochs=2", "--batch-size=20", "--dp-epsilon=3", "--json"]
+PRIVATE = [
+    "--learn=a",
+    "--validate=b",
+    "--hidden=4",
+    "--epochs=2",
+    "--batch-size=20",
+    "--dp-epsilon=3",
+    "--json",
+]
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ SCORE: dict[str, Any] = {
     "risk": 0.0123,
     "target": "in_hospital_death",
     "model": {"name": "gru-64", "hash": "ab" * 32},
-    "state": {"events": 12, "warm": True, "late": False, "stale": ["RespRate"]},
+    "state": {"events": 12, "warm": True, "confidence": 0.83, "late": False, "stale": ["RespRate"]},
     "news2": {"score": 3, "complete": False},
     "source": {"topic": "vitals.observations.v1", "partition": 0, "offset": 7},
 }

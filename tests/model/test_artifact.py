@@ -73,11 +73,13 @@ def test_the_reference_is_kept_with_the_model(tmp_path):
     assert model.hash != without
 
 
-def test_an_artifact_from_before_there_was_a_reference_is_read(folder):
-    content = json.loads((folder / artifact.DESCRIPTION).read_text())
-    del content["reference"]
-    (folder / artifact.DESCRIPTION).write_text(json.dumps(content))
-    assert artifact.load(folder).reference is None
+def test_a_wide_model_comes_back_with_its_operating_points(tmp_path):
+    model = synthetic.model(wide_size=16)
+    model.alert_threshold, model.warm_after = 0.31, 7
+    artifact.save(model, tmp_path, CARD)
+    loaded = artifact.load(tmp_path)
+    assert (loaded.shape, loaded.alert_threshold, loaded.warm_after) == (model.shape, 0.31, 7)
+    assert loaded.state_size == model.state_size
 
 
 def test_a_damaged_reference_is_refused_by_name(tmp_path):
@@ -152,7 +154,7 @@ def test_a_missing_file_is_named(folder, name):
         artifact.load(folder)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}', "\xff"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 3}', "\xff"])
 def test_other_json_is_refused(folder, text):
     (folder / artifact.DESCRIPTION).write_text(text, encoding="latin-1")
     with pytest.raises(ArtifactError):

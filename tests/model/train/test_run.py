@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import pytest
 from model import artifact
 from model.datasets.padding import step_starts
 from model.datasets.stays import Outcomes
-from model.evaluate.offline import step_risks
+from model.evaluate.offline import step_logits, step_risks
 from model.train.calibration import calibrate, fit_platt
 from model.train.examples import Examples
 from model.train.recipe import Recipe
@@ -14,7 +15,16 @@ from model.train.run import Recorded, train
 from model.train.teacher import out_of_fold_targets
 from tests.model import synthetic
 
-RECIPE = Recipe(hidden_size=8, epochs=8, batch_size=4, learning_rate=0.01, average_decay=0.9, folds=2)
+RECIPE = Recipe(
+    hidden_size=8,
+    wide_size=4,
+    epochs=8,
+    batch_size=4,
+    learning_rate=0.01,
+    average_decay=0.9,
+    folds=2,
+    calibration_folds=2,
+)
 
 
 def recorded(name, patients, seed):
@@ -65,7 +75,7 @@ def test_platt_scaling_recovers_slope_and_offset():
 
 def test_calibration_makes_the_mean_risk_the_base_rate():
     examples, model = synthetic.learnable(), synthetic.model()
-    calibrate(model, examples, early_weight=1.0)
+    calibrate(model, examples, step_logits(model, examples.stays), early_weight=1.0)
     starts = step_starts(examples.stays)
     by_patient = np.add.reduceat(step_risks(model, examples.stays), starts[:-1]) / np.diff(starts)
     assert by_patient.mean() == pytest.approx(examples.died.mean(), abs=0.1)
@@ -89,3 +99,34 @@ def test_a_run_writes_an_artifact_that_says_how_it_was_made(tmp_path):
     assert figures.at(None).auroc > 0.9
     assert told[:3] == [1, 2, "epoch 1"]
     json.dumps(figures.to_json())
+
+
+def test_without_another_set_a_run_is_calibrated_on_patients_unseen_in_their_fold(tmp_path):
+    told: list[object] = []
+    model, figures = train(
+        RECIPE,
+        recorded("a", 120, 0),
+        None,
+        tmp_path,
+        taught=told.append,
+        fitted=lambda progress: told.append(f"epoch {progress.epoch}"),
+    )
+    assert (figures.patients, figures.unscored) == (120, 0)
+    assert figures.at(None).auroc > 0.9
+    assert told == [
+        step
+        for fit in range(3)
+        for step in [2 * fit + 1, 2 * fit + 2, *(f"epoch {8 * fit + epoch + 1}" for epoch in range(8))]
+    ]
+    loaded = artifact.load(tmp_path)
+    assert loaded.alert_threshold == model.alert_threshold
+    assert loaded.warm_after == model.warm_after
+    assert "set a in 2 folds calibrated" in artifact.read_description(tmp_path).training.data
+
+
+def test_unseen_means_unseen(tmp_path):
+    """Outcomes that are pure chance cannot be told of unseen patients, however well they are learnt."""
+    learnt = recorded("a", 120, 0)
+    chance = Outcomes(learnt.outcomes.record_ids, np.random.default_rng(5).random(120) < 0.4)
+    _, figures = train(RECIPE, replace(learnt, outcomes=chance), None, tmp_path)
+    assert figures.at(None).auroc < 0.65

@@ -1,0 +1,64 @@
+"""The variables that moved a score most, with what a clinician would ask of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.explain.attribution import attribute
+from model.risk_model import RiskModel
+
+NAMED = 3
+"""Variables that an explanation names."""
+
+SEVERAL = 3
+"""Measurements from which on it is worth saying that the last is the highest or the lowest."""
+
+
+class Contributors(NamedTuple):
+    """Columns of `stream.records.Contributions`, [N, NAMED] each, the largest effect first."""
+
+    variables: NDArray[np.int64]
+    effects: NDArray[np.float32]
+    values: NDArray[np.float32]
+    previous: NDArray[np.float32]
+    gaps: NDArray[np.float32]
+    extremes: NDArray[np.int8]
+
+
+def contributors(
+    model: RiskModel, before: Tensor, values: Tensor, elapsed: Tensor, hours: Tensor
+) -> Contributors:
+    """Of one event each of N patients, as `model.explain.attribution.attribute`. Waits for the device."""
+    effects = attribute(model, before, values, elapsed, hours).effects
+    variables = effects.abs().topk(NAMED, dim=1).indices
+    with torch.inference_mode():
+        after, _ = model.step(before, values, elapsed, hours)
+        old, new = model.memory(before), model.memory(after)
+        measured = values == values
+        previous = torch.where(measured, old.carried, torch.nan).masked_fill(old.counts == 0, torch.nan)
+        columns = (
+            effects,
+            new.carried.masked_fill(new.counts == 0, torch.nan),
+            previous,
+            new.measured_at - old.measured_at,
+            _extremes(model, after, new.counts),
+        )
+        chosen = [column.gather(1, variables).cpu().numpy() for column in columns]
+    effect, value, before_it, gap, extreme = chosen
+    return Contributors(variables.cpu().numpy(), effect, value, before_it, gap, extreme.astype(np.int8))
+
+
+def _extremes(model: RiskModel, after: Tensor, counts: Tensor) -> Tensor:
+    """1 where the last value is the highest of the stay, -1 where the lowest: [N, 37]; else 0."""
+    running = model.running(after)
+    if running is None:
+        return torch.zeros_like(counts)
+    last = model.features.standardised(model.memory(after).carried)
+    varied = (counts >= SEVERAL) & (running.maximum > running.minimum)
+    highest, lowest = last >= running.maximum, last <= running.minimum
+    return varied * (highest.to(counts) - lowest.to(counts))

@@ -1,0 +1,41 @@
+"""An explanation in clinical units and words: "oxygen saturation 84 %, down from 91 % 40 min before"."""
+
+from __future__ import annotations
+
+import math
+
+from model.variables import VARIABLES
+
+SPOKEN = {
+    "mm[Hg]": "mmHg",
+    "Cel": "°C",
+    "[pH]": "",
+    "{score}": "",
+    "1": "",
+    "10*3/uL": "×10³/µL",
+    "ug/L": "µg/L",
+}
+"""UCUM units that nobody says as they are written."""
+
+
+def in_words(variable: int, value: float, previous: float, gap: float, extreme: int) -> str:
+    """variable: its place in `model.variables`. The rest is a row of `stream.records.Contributions`."""
+    known = VARIABLES[variable]
+    if known.name == "MechVent":
+        return "mechanically ventilated"
+    parts = [f"{known.label} {_quantity(value, known.unit)}"]
+    if math.isfinite(previous) and value != previous:
+        way = "up" if value > previous else "down"
+        parts.append(f"{way} from {_quantity(previous, known.unit)} {_time(gap)} before")
+    if extreme:
+        parts.append("highest of the stay" if extreme > 0 else "lowest of the stay")
+    return ", ".join(parts)
+
+
+def _quantity(value: float, unit: str) -> str:
+    spoken = SPOKEN.get(unit, unit)
+    return f"{value:.4g} {spoken}" if spoken else f"{value:.4g}"
+
+
+def _time(hours: float) -> str:
+    return f"{hours * 60:.0f} min" if hours < 1.995 else f"{hours:.0f} h"
