@@ -21,7 +21,7 @@ from model.cells import CELL_NAMES
 from model.errors import ArtifactError
 from model.features import Normalisation
 from model.reference import Reference
-from model.risk_model import RiskModel, Shape
+from model.risk_model import Calibration, RiskModel, Shape
 from model.variables import STATICS, VARIABLES
 
 DESCRIPTION = "model.json"
@@ -54,6 +54,8 @@ class _Normalisation(_Strict):
 class _Calibration(_Strict):
     slope: float
     offset: float
+    late_slope: float
+    late_offset: float
 
 
 class Description(_Strict):
@@ -97,7 +99,7 @@ def save(model: RiskModel, folder: Path, card: Card) -> None:
         variables=_columns(),
         statics=STATICS,
         normalisation=_Normalisation(mean=model.normalisation.mean, std=model.normalisation.std),
-        calibration=_Calibration(slope=model.slope.item(), offset=model.offset.item()),
+        calibration=_Calibration(**model.calibration._asdict()),
         alert_threshold=model.alert_threshold,
         warm_after=model.warm_after,
         reference=model.reference,
@@ -156,7 +158,7 @@ def _build(description: Description, folder: Path) -> RiskModel:
     model.name = description.name
     model.reference = description.reference
     model.alert_threshold, model.warm_after = description.alert_threshold, description.warm_after
-    model.calibrate(description.calibration.slope, description.calibration.offset)
+    model.calibrate(Calibration(**description.calibration.model_dump()))
     return model
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,19 @@ VITAL_COLUMNS = ("HR", "SysABP", "NISysABP", "RespRate", "Temp", "SaO2", "FiO2",
 
 _CHUNK = 512
 """Patients stepped at once on a CPU: their rows and gates stay in its cache."""
+
+
+class Calibration(NamedTuple):
+    """Slope and offset of the logits (Platt 1999) at admission and from `CALIBRATED_HOURS` on; between them
+    both change linearly with the hours: what a logit is worth grows with what is known."""
+
+    slope: float
+    offset: float
+    late_slope: float
+    late_offset: float
+
+
+CALIBRATED_HOURS = 48.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +103,9 @@ class RiskModel(nn.Module):
         self.vital_columns = VITAL_COLUMNS
         self.slope: Tensor
         self.offset: Tensor
-        self.register_buffer("slope", torch.tensor(1.0), persistent=False)
-        self.register_buffer("offset", torch.tensor(0.0), persistent=False)
+        self.calibration = Calibration(1.0, 0.0, 1.0, 0.0)
+        self.register_buffer("slope", torch.tensor([1.0, 0.0]), persistent=False)
+        self.register_buffer("offset", torch.tensor([0.0, 0.0]), persistent=False)
         self._vital_places: Tensor
         self.register_buffer("_vital_places", self._places(), persistent=False)
 
@@ -127,7 +142,7 @@ class RiskModel(nn.Module):
             for rows in _pieces(len(wave), whole=state.is_cuda):
                 cell[rows].copy_(self.cell.step(wave[rows], before[rows]))
             before = cell
-        return states, self.risk(self.logits(cells[:, : self.shape.hidden_size], inputs, statistics))
+        return states, self.risk(self.logits(cells[:, : self.shape.hidden_size], inputs, statistics), hours)
 
     def observe(
         self,
@@ -172,14 +187,23 @@ class RiskModel(nn.Module):
         """View of the cell's part of the rows: [B, cell.state_size]."""
         return self._split(state)[0]
 
-    def risk(self, logits: Tensor) -> Tensor:
-        """Calibrated probabilities (Platt 1999): sigmoid(slope * logit + offset)."""
-        return torch.addcmul(self.offset, logits, self.slope).sigmoid_()
+    def risk(self, logits: Tensor, hours: Tensor) -> Tensor:
+        """Calibrated probabilities of logits [...] at `hours` [...] since admission."""
+        return self.log_odds(logits, hours).sigmoid_()
 
-    def calibrate(self, slope: float, offset: float) -> None:
+    def log_odds(self, logits: Tensor, hours: Tensor) -> Tensor:
+        """The calibrated log-odds, as `risk`."""
+        late = (hours / CALIBRATED_HOURS).clamp(max=1)
+        slope = torch.addcmul(self.slope[0], late, self.slope[1])
+        offset = torch.addcmul(self.offset[0], late, self.offset[1])
+        return torch.addcmul(offset, logits, slope)
+
+    def calibrate(self, calibration: Calibration) -> None:
         """Set the calibration that `risk` applies."""
-        self.slope.fill_(slope)
-        self.offset.fill_(offset)
+        self.calibration = calibration
+        slope, offset, late_slope, late_offset = calibration
+        self.slope.copy_(torch.tensor([slope, late_slope - slope]))
+        self.offset.copy_(torch.tensor([offset, late_offset - offset]))
 
     def vitals(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Last values [B, K] of `vital_columns` in clinical units (NaN where never measured; exactly the

@@ -15,7 +15,7 @@ from model.variables import NAMES, STATICS, VARIABLES
 from stream.batch.waves import pack
 from stream.records import Events, Kind, Records, Refused, Scores
 from stream.state.store import StateStore
-from stream.step.stepper import Stepper
+from stream.step.stepper import Explain, Stepper
 
 EXPIRE_AFTER_MS = 72 * 3_600_000
 
@@ -56,13 +56,13 @@ def columns(log: Sequence[Event], first_offset: int = 0) -> Events:
     )
 
 
-def small_model(seed: int = 0) -> RiskModel:
+def small_model(seed: int = 0, wide: int = 0) -> RiskModel:
     """A GRU of 8 with random weights, loud enough that every input moves the risk."""
     torch.manual_seed(seed)
     mean = {v.name: 2.0 if v.name in SKEWED else (v.low + v.high) / 4 for v in VARIABLES}
     mean |= {f"static.{name}": 100.0 for name in ("age", "height", "weight")}
     normalisation = Normalisation(mean, {name: value / 2 for name, value in mean.items()})
-    model = RiskModel(Shape("gru", 8), normalisation)
+    model = RiskModel(Shape("gru", 8, wide), normalisation)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(3)
@@ -72,9 +72,18 @@ def small_model(seed: int = 0) -> RiskModel:
 class Ward:
     """State store and stepper around a model, fed batch by batch."""
 
-    def __init__(self, model: RiskModel, initial: int = 2, maximum: int = 1000) -> None:
+    def __init__(
+        self,
+        model: RiskModel,
+        initial: int = 2,
+        maximum: int = 1000,
+        explain: Explain | None = None,
+        explain_from: float = 0.0,
+    ) -> None:
         self.store = StateStore(model.initial_state(), initial, maximum)
-        self.stepper = Stepper(model, self.store, model.initial_state(), pack, EXPIRE_AFTER_MS)
+        self.stepper = Stepper(
+            model, self.store, model.initial_state(), pack, EXPIRE_AFTER_MS, explain, explain_from
+        )
         self.fed = 0
 
     def feed(self, log: Sequence[Event]) -> tuple[Scores, Refused]:

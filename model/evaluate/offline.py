@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.datasets.padding import ordered_batches, pad, step_starts
+from model.datasets.padding import ordered_batches, pad, step_hours, step_starts
 from model.datasets.stays import Stays
 from model.risk_model import RiskModel
 
@@ -29,5 +29,11 @@ def step_logits(model: RiskModel, stays: Stays, batch_size: int = 128) -> NDArra
 
 def step_risks(model: RiskModel, stays: Stays) -> NDArray[np.float32]:
     """Calibrated risks of every step, as `step_logits`."""
+    return calibrated(model, step_logits(model, stays), stays)
+
+
+def calibrated(model: RiskModel, logits: NDArray[np.float32], stays: Stays) -> NDArray[np.float32]:
+    """Risks of the steps of `stays` whose logits these are: [P + E]."""
+    hours = torch.from_numpy(step_hours(stays).astype(np.float32))
     with torch.inference_mode():
-        return np.asarray(model.risk(torch.from_numpy(step_logits(model, stays))).numpy())
+        return np.asarray(model.risk(torch.from_numpy(logits), hours).numpy())

@@ -50,9 +50,9 @@ def attribute(
         gradient = torch.zeros_like(end)
         for place, weight in _quadrature():
             point = torch.lerp(start, end, place).requires_grad_()
-            gradient += weight * torch.autograd.grad(_log_odds(model, point, cell).sum(), point)[0]
+            gradient += weight * torch.autograd.grad(_log_odds(model, point, cell, hours).sum(), point)[0]
         moved = (gradient * (end - start)).detach()
-        difference = (_log_odds(model, end, cell) - _log_odds(model, start, cell)).detach()
+        difference = (_log_odds(model, end, cell, hours) - _log_odds(model, start, cell, hours)).detach()
     return Attribution(_by_variable(moved), difference)
 
 
@@ -71,11 +71,11 @@ def _nothing_measured(end: Tensor, hours: Tensor) -> Tensor:
     return start
 
 
-def _log_odds(model: RiskModel, point: Tensor, cell: Tensor) -> Tensor:
+def _log_odds(model: RiskModel, point: Tensor, cell: Tensor, hours: Tensor) -> Tensor:
     width = sum(INPUT_SIZES)
     inputs, statistics = point[:, :width], point[:, width:] if model.wide else None
     hidden = model.cell.step(inputs, cell)[:, : model.shape.hidden_size]
-    return model.logits(hidden, inputs, statistics) * model.slope + model.offset
+    return model.log_odds(model.logits(hidden, inputs, statistics), hours)
 
 
 def _by_variable(moved: Tensor) -> Tensor:

@@ -7,24 +7,32 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
 from model.datasets.padding import step_hours, step_starts
-from model.risk_model import RiskModel
+from model.risk_model import CALIBRATED_HOURS, Calibration, RiskModel
 from model.train.examples import RAMP_HOURS, Examples
 
 
 def calibrate(model: RiskModel, held_out: Examples, logits: NDArray[np.float32], early_weight: float) -> None:
-    """Set the model's slope and offset (Platt 1999) by the steps of `held_out`, weighted as in training:
+    """Set the model's calibration by the steps of `held_out`, weighted as in training:
     every patient the same, later steps more. logits: [P + E], uncalibrated, of each step."""
     died = np.repeat(held_out.died, np.diff(step_starts(held_out.stays)))
-    model.calibrate(*fit_platt(logits, died, _weights(held_out, early_weight)))
+    hours, weights = step_hours(held_out.stays), _weights(held_out, early_weight)
+    model.calibrate(fit_platt(logits, hours, died, weights))
 
 
 def fit_platt(
-    logits: NDArray[np.float32], died: NDArray[np.bool_], weights: NDArray[np.float64]
-) -> tuple[float, float]:
-    """Slope and offset of sigmoid(slope * logit + offset) that make the outcomes [N] most likely."""
+    logits: NDArray[np.float32],
+    hours: NDArray[np.float64],
+    died: NDArray[np.bool_],
+    weights: NDArray[np.float64],
+) -> Calibration:
+    """What makes the outcomes [N] most likely, given the logits at these hours since admission."""
+    late = (hours / CALIBRATED_HOURS).clip(max=1)
+    columns = np.stack((logits, logits * late, late), axis=1)
     regression = LogisticRegression(C=np.inf, max_iter=1000)
-    regression.fit(logits.astype(np.float64)[:, None], died, sample_weight=weights * len(weights))
-    return float(regression.coef_[0, 0]), float(regression.intercept_[0])
+    regression.fit(columns, died, sample_weight=weights * len(weights))
+    slope, steeper, higher = regression.coef_[0].tolist()
+    offset = float(regression.intercept_[0])
+    return Calibration(slope, offset, slope + steeper, offset + higher)
 
 
 def _weights(examples: Examples, early_weight: float) -> NDArray[np.float64]:

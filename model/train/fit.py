@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from model.datasets.padding import Batch, ordered_batches, pad, shuffled_batches, step_starts
+from model.datasets.stays import Stays
 from model.errors import RecipeError
 from model.features import Normalisation
 from model.risk_model import RiskModel
@@ -96,21 +97,25 @@ def _initial(recipe: Recipe, examples: Examples, *, private: bool) -> RiskModel:
     return model
 
 
+BatchLoss = Callable[[nn.Module, NDArray[np.int64]], Tensor]
+"""The mean loss of a model, or of what holds it, over some patients."""
+
+
 class _BatchGradient:
     """Of the mean loss over each batch, of which every rank takes its part."""
 
-    def __init__(self, recipe: Recipe, model: RiskModel, examples: Examples, group: Group) -> None:
-        self._recipe, self._model, self._examples, self._group = recipe, model, examples, group
+    def __init__(self, recipe: Recipe, model: RiskModel, loss: BatchLoss, stays: Stays, group: Group) -> None:
+        self._recipe, self._model, self._loss, self._stays, self._group = recipe, model, loss, stays, group
         self._parallel = group.parallel(model)
 
     def batches(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
-        return shuffled_batches(self._examples.stays, self._recipe.batch_size, rng)
+        return shuffled_batches(self._stays, self._recipe.batch_size, rng)
 
     def set(self, patients: NDArray[np.int64]) -> float:
         """Give every parameter its gradient; the summed loss of this rank's patients. A rank without any
         takes part with one that weighs nothing: the others wait for it."""
         mine = patients[self._group.part]
-        loss = _loss(self._parallel, self._recipe, self._examples, mine if len(mine) else patients[:1])
+        loss = self._loss(self._parallel, mine if len(mine) else patients[:1])
         self._model.zero_grad()
         (loss * (self._group.size * len(mine) / len(patients))).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), self._recipe.clip_norm)
@@ -124,11 +129,12 @@ class _Run:
         self, recipe: Recipe, model: RiskModel, examples: Examples, group: Group, plan: Plan | None
     ) -> None:
         self.recipe, self.model, self.examples, self.group = recipe, model.to(group.device), examples, group
+        self.shown = examples
         self.average, self.best = copy.deepcopy(model), copy.deepcopy(model)
         self.gradient = (
             PrivateGradient(plan, model, self._stay_loss, len(examples.stays), group)
             if plan
-            else _BatchGradient(recipe, model, examples, group)
+            else _BatchGradient(recipe, model, self._batch_loss, examples.stays, group)
         )
         self.optimizer = torch.optim.AdamW(
             model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -141,6 +147,7 @@ class _Run:
         rng = np.random.default_rng((self.recipe.seed, self.epoch))
         torch.manual_seed(int(rng.integers(2**31)) + self.group.rank)
         batches = self.gradient.batches(rng)
+        self.shown = _some_hidden(self.examples, self.recipe.variable_dropout, rng)
         self.model.train()
         total = 0.0
         for patients in batches:
@@ -181,8 +188,11 @@ class _Run:
         self.epoch, self.steps, self.stale = state["counters"]
         self.best_loss = state["best_loss"]
 
+    def _batch_loss(self, model: nn.Module, patients: NDArray[np.int64]) -> Tensor:
+        return _loss(model, self.recipe, self.shown, patients)
+
     def _stay_loss(self, patient: int) -> Tensor:
-        return _loss(self.model, self.recipe, self.examples, np.array([patient]))
+        return self._batch_loss(self.model, np.array([patient]))
 
     def _set_learning_rate(self, done: float) -> None:
         """Linear over the first tenth of the run, then half a cosine down to zero."""
@@ -201,8 +211,7 @@ class _Run:
 def _loss(model: nn.Module, recipe: Recipe, examples: Examples, patients: NDArray[np.int64]) -> Tensor:
     """Cross-entropy at every step, weighted by time; every patient weighs the same."""
     batch = pad(examples.stays, patients).to(next(model.parameters()).device)
-    values = _hide(batch.values, recipe.variable_dropout) if model.training else batch.values
-    logits = model(values, batch.statics, batch.elapsed)
+    logits = model(batch.values, batch.statics, batch.elapsed)
     losses = binary_cross_entropy_with_logits(
         logits,
         _targets(recipe, examples, patients, batch).to(logits.device),
@@ -214,10 +223,15 @@ def _loss(model: nn.Module, recipe: Recipe, examples: Examples, patients: NDArra
     return ((losses * weights).sum(dim=1) / weights.sum(dim=1)).mean()
 
 
-def _hide(values: Tensor, rate: float) -> Tensor:
-    """Values [B, T, V] as if some variables of each stay had never been measured."""
-    hidden = torch.rand(len(values), 1, values.shape[2], device=values.device) < rate
-    return values.masked_fill(hidden, torch.nan)
+def _some_hidden(examples: Examples, rate: float, rng: np.random.Generator) -> Examples:
+    """The same, but as if each variable of each stay had, by chance `rate`, never been measured."""
+    if not rate:
+        return examples
+    stays = examples.stays
+    hidden = rng.random((len(stays), stays.values.shape[1])) < rate
+    values = stays.values.copy()
+    values[np.repeat(hidden, np.diff(stays.starts), axis=0)] = np.nan
+    return replace(examples, stays=replace(stays, values=values))
 
 
 def _targets(recipe: Recipe, examples: Examples, patients: NDArray[np.int64], batch: Batch) -> Tensor:

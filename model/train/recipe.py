@@ -16,7 +16,8 @@ class Recipe:
     patience: epochs without a better validation loss after which training ends.
     folds: folds in which the teacher scores the stays that it did not learn from; 0: no teacher.
     label_weight: weight of the outcome beside the teacher's score, where there is a teacher.
-    early_weight: weight of the loss at admission, relative to 1 at 48 h; linear between and beyond.
+    early_weight: weight of a step at admission, relative to 1 at 48 h; linear between and beyond. Of the
+        loss, of the teacher's choice of steps and of calibration.
     positive_weight: weight of the loss on deaths (they are one in seven); calibration takes it out of the
         risk again.
     variable_dropout: chance of each variable to be hidden for a whole stay while training.
@@ -37,7 +38,7 @@ class Recipe:
     variable_dropout: float = 0.15
     clip_norm: float = 1.0
     average_decay: float = 0.995
-    early_weight: float = 0.05
+    early_weight: float = 0.5
     positive_weight: float = 1.0
     folds: int = 5
     label_weight: float = 0.3

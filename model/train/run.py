@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from pydantic import JsonValue
 from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]
@@ -18,7 +17,7 @@ from model.datasets.padding import step_starts
 from model.datasets.stays import Outcomes, Stays, drop_implausible
 from model.errors import RecipeError
 from model.evaluate.horizons import Evaluation, evaluate_steps
-from model.evaluate.offline import step_logits
+from model.evaluate.offline import calibrated, step_logits
 from model.reference import Reference
 from model.risk_model import RiskModel
 from model.train.calibration import calibrate
@@ -87,7 +86,9 @@ def train(
         logits = work.rehearse(examples)
         model = work.fit(examples, "model")
     figures = _settle(model, recipe, held_out, logits)
-    model.reference = None if plan else Reference.fit(learnt.stays.values, _risks(model, logits))
+    model.reference = (
+        None if plan else Reference.fit(learnt.stays.values, calibrated(model, logits, held_out.stays))
+    )
     if group.leads:
         artifact.save(model, out, _card(recipe, learnt, validation, figures, plan))
     return model, figures
@@ -149,15 +150,10 @@ def _settle(model: RiskModel, recipe: Recipe, held_out: Recorded, logits: NDArra
     """Fit what is fitted on held-out patients, given the logits of their steps; the figures on them."""
     examples = held_out.examples()
     calibrate(model, examples, logits, recipe.early_weight)
-    risks = _risks(model, logits)
+    risks = calibrated(model, logits, held_out.stays)
     model.alert_threshold = alert_threshold(examples, risks)
     model.warm_after = warm_after(examples, risks)
     return evaluate_steps(risks, held_out.stays, held_out.outcomes)
-
-
-def _risks(model: RiskModel, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    with torch.inference_mode():
-        return np.asarray(model.risk(torch.from_numpy(logits)).numpy())
 
 
 def _card(

@@ -47,7 +47,8 @@ def out_of_fold_targets(
         saved = Checkpoint(checkpoints and checkpoints / f"teacher-{fold}.pt", _identity(recipe, examples))
         state = saved.read()
         if state is None:
-            rows = _sample(examples, learnt, np.random.default_rng((recipe.seed, fold)))
+            rng = np.random.default_rng((recipe.seed, fold))
+            rows = _sample(examples, learnt, recipe.early_weight, rng)
             boosting = _fitted(statistics[rows], examples.died[owner[rows]], recipe.seed + fold)
             probabilities = boosting.predict_proba(statistics[np.isin(owner, unseen)])[:, 1]
             state = {"probabilities": torch.from_numpy(probabilities)}
@@ -76,13 +77,15 @@ def _fitted(
         return boosting.fit(np.where(measured, statistics, 0), died)
 
 
-def _sample(examples: Examples, patients: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+def _sample(
+    examples: Examples, patients: NDArray[np.int64], early_weight: float, rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Flat rows of random steps of these patients, later ones more often, and their last."""
     starts, hours = step_starts(examples.stays), step_hours(examples.stays)
     rows = []
     for patient in patients:
         steps = np.arange(starts[patient], starts[patient + 1])
-        weights = 0.1 + hours[steps] / RAMP_HOURS
+        weights = early_weight + (1 - early_weight) * hours[steps] / RAMP_HOURS
         size = min(len(steps), STEPS_A_PATIENT)
         chosen = rng.choice(steps, size, replace=False, p=weights / weights.sum())
         rows.append(np.union1d(chosen, steps[-1:]))

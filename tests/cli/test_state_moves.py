@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from model.artifact import Card, load, save
+from model.risk_model import Calibration
 from stream.assembly import build_worker
 from stream.records import Outgoing
 from stream.settings import SHIPPED_MODEL
@@ -89,7 +90,7 @@ def test_an_import_wants_a_clean_place_and_the_files_model(
 
 def other_model(folder: Path) -> Path:
     model = load(SHIPPED_MODEL)
-    model.calibrate(2.0, 0.5)
+    model.calibrate(Calibration(2.0, 0.5, 2.0, 0.5))
     save(model, folder, Card(data="none"))
     return folder
 

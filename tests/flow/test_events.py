@@ -51,7 +51,8 @@ def forward(stay: list[dict[str, Any]]) -> list[float]:
     elapsed = np.maximum(at - np.concatenate([at[:1], latest[:-1]]), 0) / (60 * MINUTE_MS)
     with torch.inference_mode():
         logits = model(torch.from_numpy(values), coded, torch.tensor(elapsed[None], dtype=torch.float32))
-        return model.risk(logits)[0].tolist()
+        hours = torch.tensor((latest - latest[0])[None] / (60 * MINUTE_MS), dtype=torch.float32)
+        return model.risk(logits, hours)[0].tolist()
 
 
 BAD: list[tuple[str, bytes | dict[str, Any], Code]] = [

@@ -6,7 +6,7 @@ from hypothesis import settings
 
 from model.datasets.stays import Stays
 from model.features import Normalisation
-from model.risk_model import RiskModel, Shape
+from model.risk_model import Calibration, RiskModel, Shape
 from model.train.examples import Examples
 from model.variables import INDEX, NAMES, STATICS, VARIABLES
 
@@ -51,7 +51,7 @@ def model(cell: str = "gru", hidden_size: int = 64, wide_size: int = 0, seed: in
     torch.manual_seed(seed)
     made = RiskModel(Shape(cell, hidden_size, wide_size), normalisation()).eval().requires_grad_(False)
     made.head.weight.mul_(5)
-    made.calibrate(0.9, -0.3)
+    made.calibrate(Calibration(0.9, -0.3, 1.2, 0.1))
     return made
 
 

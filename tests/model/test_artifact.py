@@ -11,6 +11,7 @@ from model import artifact
 from model.cells import CELL_NAMES
 from model.errors import ArtifactError
 from model.reference import Reference
+from model.risk_model import Calibration
 from tests.model import synthetic
 
 CARD = artifact.Card(data="made up", recipe={"seed": 0}, metrics={"auroc": 0.5})
@@ -42,7 +43,7 @@ def test_a_loaded_model_is_the_saved_one(tmp_path, cell):
     loaded = artifact.load(tmp_path)
     rng = np.random.default_rng(0)
     given = synthetic.values(rng, 3, 5), synthetic.statics(rng, 3), synthetic.elapsed(rng, 3, 5)
-    assert torch.equal(loaded.risk(loaded(*given)), model.risk(model(*given)))
+    assert torch.equal(loaded.risk(loaded(*given), given[2]), model.risk(model(*given), given[2]))
     assert torch.equal(synthetic.stepped(loaded, *given), synthetic.stepped(model, *given))
     assert (loaded.name, loaded.target, loaded.hash) == (model.name, model.target, model.hash)
     assert len(loaded.hash) == 64
@@ -53,7 +54,7 @@ def test_a_loaded_model_is_the_saved_one(tmp_path, cell):
 def test_the_hash_depends_on_everything(tmp_path):
     hashes = set()
     for number, model in enumerate([synthetic.model(), synthetic.model(seed=1), synthetic.model()]):
-        model.calibrate(1.0, number / 2)
+        model.calibrate(Calibration(1.0, number / 2, 1.0, 0.0))
         artifact.save(model, tmp_path / str(number), CARD)
         hashes.add(model.hash)
     artifact.save(model, tmp_path / "again", CARD)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.cells import CELL_NAMES
-from model.risk_model import VITAL_COLUMNS
+from model.risk_model import VITAL_COLUMNS, Calibration
 from model.variables import INDEX, NAMES
 from tests.model import synthetic
 
@@ -24,7 +24,7 @@ def test_stream_equals_offline(cell, seed, patients, events):
     model = MODELS[cell]
     values, statics = synthetic.values(rng, patients, events), synthetic.statics(rng, patients)
     elapsed = synthetic.elapsed(rng, patients, events)
-    offline = model.risk(model(values, statics, elapsed))
+    offline = model.risk(model(values, statics, elapsed), synthetic.since_first(elapsed))
     streamed = synthetic.stepped(model, values, statics, elapsed)
     torch.testing.assert_close(streamed, offline, rtol=0, atol=1e-5)
     assert ((streamed >= 0) & (streamed <= 1)).all()
@@ -35,7 +35,7 @@ def test_a_month_of_events_stays_equal():
     values, statics = synthetic.values(rng, 2, 1000), synthetic.statics(rng, 2)
     elapsed = synthetic.elapsed(rng, 2, 1000)
     model = MODELS["gru, wide"]
-    offline = model.risk(model(values, statics, elapsed))
+    offline = model.risk(model(values, statics, elapsed), synthetic.since_first(elapsed))
     torch.testing.assert_close(synthetic.stepped(model, values, statics, elapsed), offline, rtol=0, atol=1e-5)
 
 
@@ -46,7 +46,7 @@ def test_two_days_of_an_event_a_second_stay_equal():
     elapsed = torch.full((1, 172_800), 1 / 3600)
     model = MODELS["gru"]
     with torch.inference_mode():
-        offline = model.risk(model(values, statics, elapsed))
+        offline = model.risk(model(values, statics, elapsed), synthetic.since_first(elapsed))
     streamed = synthetic.stepped(model, values, statics, elapsed)
     torch.testing.assert_close(streamed, offline, rtol=0, atol=1e-5)
 
@@ -56,7 +56,8 @@ def test_inputs_move_the_risk():
     rng = np.random.default_rng(2)
     values, statics = synthetic.values(rng, 50, 10), synthetic.statics(rng, 50)
     for cell, model in MODELS.items():
-        risks = model.risk(model(values, statics, synthetic.elapsed(rng, 50, 10)))
+        elapsed = synthetic.elapsed(rng, 50, 10)
+        risks = model.risk(model(values, statics, elapsed), synthetic.since_first(elapsed))
         assert risks[:, -1].std() > 0.02, cell
 
 
@@ -155,10 +156,14 @@ def test_calibration_changes_the_risk_not_the_order():
     rng = np.random.default_rng(6)
     model = synthetic.model()
     logits = torch.from_numpy(rng.normal(size=50).astype(np.float32))
-    model.calibrate(1.0, 0.0)
-    torch.testing.assert_close(model.risk(logits), torch.sigmoid(logits))
-    model.calibrate(0.5, -1.0)
-    torch.testing.assert_close(model.risk(logits), torch.sigmoid(0.5 * logits - 1.0))
+    at = torch.full_like(logits, 24.0)
+    model.calibrate(Calibration(1.0, 0.0, 1.0, 0.0))
+    torch.testing.assert_close(model.risk(logits, at), torch.sigmoid(logits))
+    model.calibrate(Calibration(0.5, -1.0, 1.5, 0.0))
+    torch.testing.assert_close(model.risk(logits, 0 * at), torch.sigmoid(0.5 * logits - 1.0))
+    torch.testing.assert_close(model.risk(logits, at), torch.sigmoid(logits - 0.5))
+    for late in (2 * at, 9 * at):
+        torch.testing.assert_close(model.risk(logits, late), torch.sigmoid(1.5 * logits))
 
 
 @pytest.mark.parametrize("cell", MODELS)

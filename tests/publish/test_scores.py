@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from model.variables import VITAL_SIGNS
+from model.variables import INDEX, VITAL_SIGNS
 from stream.contracts import RiskScore
 from stream.publish.scores import ScoreEncoder
-from stream.records import Assessment, Outgoing, Scores
+from stream.records import Assessment, Contributions, Outgoing, Scores
 from tests.events import Event, columns
 
 SIGNS = [sign.name for sign in VITAL_SIGNS]
@@ -119,6 +119,33 @@ def test_a_score_is_a_risk_score_and_holds_what_went_in(
         assert read.state.confidence == pytest.approx(fresh, abs=0.005)
         assert abs(read.risk - float(scores.risk[row])) <= 5.1e-7
         assert json.loads(value) == json.loads(read.model_dump_json(exclude={"contributors"}))
+
+
+def test_contributors_are_told_in_words() -> None:
+    column, nothing = np.zeros(2, np.int64), np.empty((2, 0), np.float32)
+    events = columns([Event("a", 0), Event("b", 0)])
+    contributions = Contributions(
+        np.array([1]),
+        np.array([[INDEX["SaO2"], INDEX["MechVent"], INDEX["pH"]]]),
+        np.array([[0.81, 0.2, 0.0]], np.float32),
+        np.array([[84, 1, np.nan]], np.float32),
+        np.array([[91, np.nan, np.nan]], np.float32),
+        np.array([[40 / 60, 0, 0]], np.float32),
+        np.array([[-1, 0, 0]], np.int8),
+    )
+    scores = Scores(
+        events, column.astype(np.float32), column + 1, column > 0, nothing, nothing, contributions
+    )
+    sent = encoder().encode(scores, Assessment(column, column, column > 0), SCORED_AT)
+    plain, explained = (RiskScore.model_validate_json(value or b"", strict=True) for value in sent.values)
+    assert plain.contributors is None
+    assert explained.contributors is not None
+    saturation, ventilated = explained.contributors
+    assert (saturation.variable, saturation.value, saturation.unit) == ("SaO2", 84, "%")
+    assert saturation.effect == pytest.approx(0.81)
+    assert saturation.text == "oxygen saturation 84 %, down from 91 % 40 min before, lowest of the stay"
+    assert ventilated.text == "mechanically ventilated"
+    assert explained.source.offset == 1
 
 
 @given(ids)

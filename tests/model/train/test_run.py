@@ -67,10 +67,12 @@ def test_folds_that_are_stored_are_not_taught_again(tmp_path):
 def test_platt_scaling_recovers_slope_and_offset():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=100_000).astype(np.float32)
-    died = rng.random(len(logits)) < 1 / (1 + np.exp(-(0.7 * logits - 1.2)))
-    slope, offset = fit_platt(logits, died, np.full(len(logits), 1 / len(logits)))
-    assert slope == pytest.approx(0.7, abs=0.03)
-    assert offset == pytest.approx(-1.2, abs=0.03)
+    hours = rng.uniform(0, 96, len(logits))
+    late = np.minimum(hours / 48, 1)
+    log_odds = (0.7 + 0.6 * late) * logits - 1.2 + 0.3 * late
+    died = rng.random(len(logits)) < 1 / (1 + np.exp(-log_odds))
+    found = fit_platt(logits, hours, died, np.full(len(logits), 1 / len(logits)))
+    assert found == pytest.approx((0.7, -1.2, 1.3, -0.9), abs=0.06)
 
 
 def test_calibration_makes_the_mean_risk_the_base_rate():
