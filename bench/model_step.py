@@ -1,4 +1,4 @@
-"""What one step of each cell costs. Prints a table and writes JSON.
+"""What one step of each cell, and of the shipped model's shape, costs. Prints a table and writes JSON.
 
     python -m bench.model_step [--device cuda]
 
@@ -21,6 +21,7 @@ from rich.table import Table
 from model.cells import CELL_NAMES
 from model.features import Normalisation
 from model.risk_model import RiskModel, Shape
+from model.train.recipe import Recipe
 from model.variables import NAMES, STATICS, VARIABLES
 
 BATCHES = (1, 64, 512, 4096)
@@ -37,10 +38,10 @@ def events(batch: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(values).to(device), torch.from_numpy(elapsed).to(device)
 
 
-def made(cell: str, device: str) -> RiskModel:
+def made(shape: Shape, device: str) -> RiskModel:
     values, _ = events(1000, "cpu")
     statics = np.full((1, len(STATICS)), np.nan, dtype=np.float32)
-    return RiskModel(Shape(cell), Normalisation.fit(values.numpy(), statics)).to(device).eval()
+    return RiskModel(shape, Normalisation.fit(values.numpy(), statics)).to(device).eval()
 
 
 def measure(model: RiskModel, batch: int, device: str) -> dict[str, float]:
@@ -70,7 +71,10 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     device = parser.parse_args().device
     torch.set_num_threads(1)
-    results = {cell: [measure(made(cell, device), batch, device) for batch in BATCHES] for cell in CELL_NAMES}
+    shapes = [*(Shape(cell) for cell in CELL_NAMES), Recipe().shape]
+    results = {
+        shape.name: [measure(made(shape, device), batch, device) for batch in BATCHES] for shape in shapes
+    }
     table = Table("cell", *(f"{batch:,}" for batch in BATCHES), title="µs a call, a patient (fastest)")
     for cell, rows in results.items():
         table.add_row(

@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from model import running
 from model.cells import make_cell
@@ -137,12 +138,16 @@ class RiskModel(nn.Module):
         """
         states = state.new_empty(len(values), self.state_size)
         before, cells = self.cell_state(state), self.cell_state(states)
-        inputs, statistics = self.observe(state, states, values, elapsed, hours, sizes)
+        inputs = self.observe(state, states, values, elapsed, hours, sizes)
         for wave, cell in zip(inputs.split_with_sizes(sizes), cells.split_with_sizes(sizes), strict=True):
             for rows in _pieces(len(wave), whole=state.is_cuda):
                 cell[rows].copy_(self.cell.step(wave[rows], before[rows]))
             before = cell
-        return states, self.risk(self.logits(cells[:, : self.shape.hidden_size], inputs, statistics), hours)
+        hidden, logits = cells[:, : self.shape.hidden_size], torch.empty_like(hours)
+        for rows in _pieces(len(states), whole=state.is_cuda):
+            statistics = self.statistics(states[rows], inputs[rows])
+            logits[rows] = self.logits(hidden[rows], inputs[rows], statistics)
+        return states, self.risk(logits, hours)
 
     def observe(
         self,
@@ -152,15 +157,21 @@ class RiskModel(nn.Module):
         elapsed: Tensor,
         hours: Tensor,
         sizes: Sequence[int],
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> Tensor:
         """`scan` but for the cell: write to `states` what is remembered after each event; the cell's inputs
-        [N, INPUT_SIZE], and the statistics [N, STATISTICS_SIZE] where there is a wide path."""
+        [N, INPUT_SIZE]."""
         memory = self.memory(states)
         inputs = self.features.scan(self.memory(state), memory, values, elapsed, hours, sizes)
         old, new = self.running(state), self.running(states)
-        if old is None or new is None:
-            return inputs, None
-        return inputs, running.scan(old, new, inputs, memory.counts, sizes)
+        if old and new:
+            running.scan(old, new, inputs, memory.counts, sizes)
+        return inputs
+
+    def statistics(self, states: Tensor, inputs: Tensor) -> Tensor | None:
+        """What the wide path sees of the statistics in the rows after N events, given the events' inputs:
+        [N, STATISTICS_SIZE]; None without a wide path."""
+        known = self.running(states)
+        return running.columns(known, inputs, self.memory(states).counts) if known else None
 
     def forward(self, values: Tensor, statics: Tensor, elapsed: Tensor) -> Tensor:
         """Uncalibrated logits [B, T] at every event of whole stays; padding at the end is harmless.
@@ -174,7 +185,8 @@ class RiskModel(nn.Module):
     def logits(self, hidden: Tensor, inputs: Tensor, statistics: Tensor | None) -> Tensor:
         """Uncalibrated logits [...] of hidden states [..., H] and what `observe` gives of the same events."""
         if self.wide is not None and statistics is not None:
-            widened = self.wide(torch.cat((inputs, statistics), dim=-1))
+            of_inputs, of_statistics = self.wide.weight.split_with_sizes((INPUT_SIZE, STATISTICS_SIZE), dim=1)
+            widened = linear(inputs, of_inputs, self.wide.bias) + linear(statistics, of_statistics)
             hidden = torch.cat((hidden, widened.relu_()), dim=-1)
         logits: Tensor = self.head(self.dropout(hidden))
         return logits.squeeze(-1)

@@ -18,13 +18,14 @@ _VARIABLES = INPUT_SIZES[0]
 RUNNING_SIZE = 5 * _VARIABLES
 """Floats of the state row."""
 STATISTICS_SIZE = 6 * _VARIABLES
-"""Columns of what `scan` and `sequence` return: minimum, maximum, mean, change since the first value,
+"""Columns of what `columns` and `sequence` return: minimum, maximum, mean, change since the first value,
 standard deviation, and the log1p of the number of measurements; all 0 where never measured."""
 
 
 class Running(NamedTuple):
     """The statistics' part of the state row, as views of it: [B, V] each, float32, always finite. Where never
-    measured the minimum is LIMIT, the maximum -LIMIT, the others 0. variance: of all values, as they are."""
+    measured the minimum is LIMIT, the maximum -LIMIT, the others 0 within rounding. variance: of all values,
+    as they are."""
 
     minimum: Tensor
     maximum: Tensor
@@ -43,9 +44,8 @@ def initial() -> Tensor:
     return torch.cat([torch.full((_VARIABLES,), value) for value in (LIMIT, -LIMIT, 0.0, 0.0, 0.0)])
 
 
-def scan(old: Running, new: Running, inputs: Tensor, counts: Tensor, sizes: Sequence[int]) -> Tensor:
-    """Write the statistics after each of N events to `new`; what the model sees of them
-    [N, STATISTICS_SIZE].
+def scan(old: Running, new: Running, inputs: Tensor, counts: Tensor, sizes: Sequence[int]) -> None:
+    """Write the statistics after each of N events to `new`.
 
     Events stand in waves, as in `model.risk_model.RiskModel.scan`. old: of the G patients before them.
     inputs: [N, INPUT_SIZE], of `Features.scan`. counts: [N, V], measurements up to and with the event.
@@ -53,7 +53,7 @@ def scan(old: Running, new: Running, inputs: Tensor, counts: Tensor, sizes: Sequ
     values, seen = inputs.split_with_sizes(INPUT_SIZES, dim=1)[:2]
     missing = seen == 0
     low, high = values.masked_fill(missing, LIMIT), values.masked_fill(missing, -LIMIT)
-    share, begins = seen / counts.clamp(min=1), (counts == 1) & (seen > 0)
+    share, begins = seen / counts.clamp(min=1), counts <= 1
     waves = (part.split_with_sizes(sizes) for part in (values, low, high, share, begins, *new))
     before = old
     for value, lowest, highest, weight, begun, *written in zip(*waves, strict=True):
@@ -61,10 +61,9 @@ def scan(old: Running, new: Running, inputs: Tensor, counts: Tensor, sizes: Sequ
         torch.minimum(last.minimum, lowest, out=now.minimum)
         torch.maximum(last.maximum, highest, out=now.maximum)
         torch.lerp(last.mean, value, weight, out=now.mean)
-        torch.lerp(last.variance, (value - last.mean) * (value - now.mean), weight, out=now.variance)
+        torch.lerp(last.variance, (value - last.mean).mul_(value - now.mean), weight, out=now.variance)
         torch.where(begun, value, last.first, out=now.first)
         before = now
-    return _columns(new, values, counts)
 
 
 def sequence(inputs: Tensor) -> Tensor:
@@ -75,18 +74,28 @@ def sequence(inputs: Tensor) -> Tensor:
     known = (values * seen).double()
     mean = known.cumsum(dim=1) / counts.clamp(min=1)
     variance = known.square().cumsum(dim=1) / counts.clamp(min=1) - mean.square()
-    begins = ((counts == 1) & ~missing).to(values.dtype)
+    begins = (seen > 0) & (counts == 1)
     found = Running(
         values.masked_fill(missing, LIMIT).cummin(dim=1).values,
         values.masked_fill(missing, -LIMIT).cummax(dim=1).values,
         mean.float(),
         variance.clamp(min=0).float(),
-        (values * begins).cumsum(dim=1),
+        torch.where(counts == 0, values, (values * begins).cumsum(dim=1)),
     )
-    return _columns(found, values, counts)
+    return columns(found, inputs, counts)
 
 
-def _columns(found: Running, values: Tensor, counts: Tensor) -> Tensor:
-    never = counts == 0
-    known = (found.minimum, found.maximum, found.mean, values - found.first, found.variance.sqrt())
-    return torch.cat([*(column.masked_fill(never, 0) for column in known), counts.log1p()], dim=-1)
+def columns(found: Running, inputs: Tensor, counts: Tensor) -> Tensor:
+    """What the model sees of the statistics after events: [..., STATISTICS_SIZE]. inputs, counts: of the same
+    events, as for `scan`."""
+    values = inputs[..., :_VARIABLES]
+    ever = (counts > 0).to(values.dtype)
+    seen = values.new_empty(*values.shape[:-1], STATISTICS_SIZE)
+    minimum, maximum, mean, change, deviation, logarithm = seen.chunk(6, dim=-1)
+    torch.mul(found.minimum, ever, out=minimum)
+    torch.mul(found.maximum, ever, out=maximum)
+    mean.copy_(found.mean)
+    torch.sub(values, found.first, out=change)
+    torch.sqrt(found.variance, out=deviation)
+    torch.log1p(counts, out=logarithm)
+    return seen

@@ -41,9 +41,9 @@ def attribute(
     elapsed, hours: [N], as for `RiskModel.step`. Works within `torch.inference_mode` too."""
     with torch.inference_mode(False), torch.enable_grad():
         before, values, elapsed, hours = (part.clone() for part in (before, values, elapsed, hours))
-        inputs, statistics = model.observe(
-            before, torch.empty_like(before), values, elapsed, hours, [len(before)]
-        )
+        after = torch.empty_like(before)
+        inputs = model.observe(before, after, values, elapsed, hours, [len(before)])
+        statistics = model.statistics(after, inputs)
         end = inputs if statistics is None else torch.cat((inputs, statistics), dim=1)
         start = _nothing_measured(end, hours)
         cell = model.cell_state(before)

@@ -30,7 +30,8 @@ def scanned(inputs):
         new = torch.empty_like(row)
         counts = counts + inputs[:, t, VARIABLES : 2 * VARIABLES]
         old = running.split_running(row)
-        columns.append(running.scan(old, running.split_running(new), inputs[:, t], counts, [len(inputs)]))
+        running.scan(old, running.split_running(new), inputs[:, t], counts, [len(inputs)])
+        columns.append(running.columns(running.split_running(new), inputs[:, t], counts))
         row = new
     assert row.isfinite().all()
     return torch.stack(columns, dim=1)
