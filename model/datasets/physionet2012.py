@@ -11,6 +11,7 @@ Two forms are read to the same stays, from `<data>/physionet2012`:
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from model.datasets.stays import Outcomes, Stays
+from model.datasets.stays import Outcomes, Statics, Stays, plausible_statics
 from model.errors import DatasetError
 from model.variables import INDEX, STATICS, VARIABLES
 
@@ -40,17 +41,38 @@ class _Rows:
 
 def read(data: Path, name: str) -> Stays:
     """The stays of set `name` ("a", "b" or "c"), values as recorded. Raises `DatasetError`."""
-    folder = data / FOLDER
-    parquet = folder / f"observations_{name}.parquet"
-    texts = folder / f"set-{name}"
-    if parquet.is_file():
-        return _stays(_parquet_rows(parquet))
-    if texts.is_dir():
-        return _stays(_text_rows(texts))
-    raise DatasetError(
-        f"no set {name!r} of PhysioNet 2012: neither {parquet} nor {texts}/ exists; "
-        "get it from physionet.org/content/challenge-2012"
-    )
+    stays = _read(data / FOLDER, name)
+    if stays is None:
+        raise DatasetError(
+            f"no set {name!r} of PhysioNet 2012: neither observations_{name}.parquet nor set-{name}/ is in "
+            f"{data / FOLDER}; get it from physionet.org/content/challenge-2012"
+        )
+    return stays
+
+
+def statics_beside(outcomes: Path) -> Statics | None:
+    """Age, sex and unit type from the recorded set that lies beside its outcomes (`outcomes_b.csv` or
+    `Outcomes-b.txt`); None where there is none. Raises `DatasetError` where it is damaged."""
+    named = re.fullmatch(r"outcomes[_-]([a-z])\.(csv|txt)", outcomes.name, re.IGNORECASE)
+    stays = _read(outcomes.parent, named[1].lower()) if named else None
+    return None if stays is None else Statics(stays.record_ids, plausible_statics(stays.statics))
+
+
+def read_statics(path: Path) -> Statics:
+    """Age, sex and unit type from a CSV with the columns RecordID, Age, Gender and ICUType, in the
+    challenge's codes; an empty cell is unknown. Raises `DatasetError`."""
+    try:
+        with path.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        record_ids = np.array([int(row["RecordID"]) for row in rows], dtype=np.int32)
+        values = np.full((len(rows), len(STATICS)), np.nan, dtype=np.float32)
+        for name in ("Age", "Gender", "ICUType"):
+            values[:, STATICS.index(DESCRIPTORS[name])] = [float(row[name] or "nan") for row in rows]
+    except OSError as error:
+        raise DatasetError(f"cannot read patients {path}: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError, OverflowError):
+        raise DatasetError(f"{path}: columns RecordID, Age, Gender, ICUType must hold numbers") from None
+    return Statics(record_ids, plausible_statics(values))
 
 
 def read_outcomes(path: Path) -> Outcomes:
@@ -72,6 +94,15 @@ def outcomes_path(data: Path, name: str) -> Path:
     """Where set `name`'s outcomes lie: the table beside the parquet file, else the published one."""
     table = data / FOLDER / f"outcomes_{name}.csv"
     return table if table.is_file() else data / FOLDER / f"Outcomes-{name}.txt"
+
+
+def _read(folder: Path, name: str) -> Stays | None:
+    parquet, texts = folder / f"observations_{name}.parquet", folder / f"set-{name}"
+    if parquet.is_file():
+        return _stays(_parquet_rows(parquet))
+    if texts.is_dir():
+        return _stays(_text_rows(texts))
+    return None
 
 
 def _parquet_rows(path: Path) -> _Rows:

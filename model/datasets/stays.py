@@ -84,6 +84,23 @@ class Outcomes:
         return np.array([by_id[record] for record in record_ids.tolist()], dtype=np.bool_)
 
 
+@dataclass(frozen=True, slots=True)
+class Statics:
+    """What is known of P patients at admission, implausible values left out.
+
+    record_ids: int32 [P]. values: float32 [P, 5] in the order of `STATICS`, NaN where unknown.
+    """
+
+    record_ids: NDArray[np.int32]
+    values: NDArray[np.float32]
+
+    def of(self, record_ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The rows of these patients, float32 [N, 5]; NaN for one that is not among them."""
+        rows = dict(zip(self.record_ids.tolist(), range(len(self.record_ids)), strict=True))
+        table = np.vstack([self.values, np.full((1, len(STATICS)), np.nan, np.float32)])
+        return table[[rows.get(record, -1) for record in record_ids.tolist()]]
+
+
 def drop_implausible(stays: Stays) -> Stays:
     """The stays with values outside `model.variables`' ranges made NaN, for training and offline scoring.
 
@@ -94,10 +111,11 @@ def drop_implausible(stays: Stays) -> Stays:
     high = np.array([variable.high for variable in VARIABLES], dtype=np.float32)
     plausible = (stays.values >= low) & (stays.values <= high)
     values = np.where(plausible, stays.values, np.float32(np.nan))
-    return replace(stays, values=values, statics=_plausible_statics(stays.statics))
+    return replace(stays, values=values, statics=plausible_statics(stays.statics))
 
 
-def _plausible_statics(statics: NDArray[np.float32]) -> NDArray[np.float32]:
+def plausible_statics(statics: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 [P, 5], as `Stays.statics`, with what cannot be true made NaN."""
     cleaned = statics.copy()
     for column, name in enumerate(STATICS):
         if name in STATIC_RANGES:

@@ -13,7 +13,7 @@ from sklearn.metrics import (  # type: ignore[import-untyped]
 
 from model.datasets.padding import step_hours
 from model.datasets.stays import Outcomes, Stays
-from model.errors import DatasetError
+from model.evaluate.course import Course
 from model.evaluate.offline import step_risks
 from model.risk_model import RiskModel
 
@@ -60,24 +60,16 @@ def evaluate(
 ) -> Evaluation:
     """For each patient the last score at or before each horizon counts, against death in hospital.
 
-    patients (record ids), hours (since admission), risks: [N], one row a score, in the order in which
-    they were made; of scores at the same hour the later row counts. Raises `DatasetError` where no
-    scored patient has an outcome.
+    The columns are those of `Course.of`; of scores at the same hour the later row counts. Raises
+    `DatasetError` where no scored patient has an outcome.
     """
-    known = np.isin(patients, outcomes.record_ids)
-    unknown = len(np.unique(patients[~known]))
-    patients, hours, risks = patients[known], hours[known], risks[known]
-    if not len(patients):
-        raise DatasetError("no score is of a patient with an outcome")
-    order = np.lexsort((np.arange(len(patients)), hours, patients))
-    patients, hours, risks = patients[order], hours[order], risks[order]
-    scored = len(np.unique(patients))
+    course = Course.of(patients, hours, risks, outcomes)
     return Evaluation(
-        scores=len(patients),
-        patients=scored,
-        unscored=len(outcomes.record_ids) - scored,
-        unknown=unknown,
-        horizons=tuple(_horizon(patients, hours, risks, outcomes, until) for until in (*HORIZONS, None)),
+        scores=len(course),
+        patients=len(course.record_ids),
+        unscored=course.unscored,
+        unknown=course.unknown,
+        horizons=tuple(_horizon(course, until) for until in (*HORIZONS, None)),
     )
 
 
@@ -100,24 +92,15 @@ def hours_since_first(patients: NDArray[np.int64], observed_at: NDArray[np.int64
     return np.asarray((observed_at - first[inverse]) / _MS_PER_HOUR)
 
 
-def _horizon(
-    patients: NDArray[np.int64],
-    hours: NDArray[np.float64],
-    risks: NDArray[np.floating],
-    outcomes: Outcomes,
-    until: float | None,
-) -> Horizon:
-    if until is not None:
-        within = hours <= until
-        patients, risks = patients[within], risks[within]
-    last = np.flatnonzero(np.diff(patients, append=-1))
-    died = outcomes.of(patients[last].astype(np.int32))
+def _horizon(course: Course, until: float | None) -> Horizon:
+    patients, risks = course.known_by(until)
+    died = course.died[patients]
     mixed = 0 < died.sum() < len(died)
     return Horizon(
         hours=until,
-        patients=len(last),
+        patients=len(patients),
         deaths=int(died.sum()),
-        auroc=float(roc_auc_score(died, risks[last])) if mixed else None,
-        auprc=float(average_precision_score(died, risks[last])) if mixed else None,
-        brier=float(np.mean((risks[last] - died) ** 2)) if len(last) else 0.0,
+        auroc=float(roc_auc_score(died, risks)) if mixed else None,
+        auprc=float(average_precision_score(died, risks)) if mixed else None,
+        brier=float(np.mean((risks - died) ** 2)) if len(patients) else 0.0,
     )

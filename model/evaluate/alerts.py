@@ -1,0 +1,100 @@
+"""What alerts cost and give: how many there are, whom they find, how early."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.evaluate.bootstrap import RESAMPLES, Estimate, Floats, estimates
+from model.evaluate.course import Course
+from model.evaluate.curves import Curve
+
+HOURS_PER_DAY = 24
+EARLY = (6.0, 12.0, 24.0, 36.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Economy:
+    """alerts: of all patients. a_day: alerts a patient-day. patients: share of patients who alerted at all.
+    sensitivity: share of those who died who alerted. ppv: share of those who alerted who died."""
+
+    alerts: int
+    a_day: Estimate
+    patients: Estimate
+    sensitivity: Estimate
+    ppv: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class LeadTime:
+    """Hours from the first alert to the last observation of those who died and alerted.
+
+    patients: how many. deaths: of all patients. median: of their hours, with quartiles. early: by hours of
+    `EARLY`, the share of all who died who alerted at least that long before. by_hour: for every hour.
+    """
+
+    patients: int
+    deaths: int
+    median: Estimate
+    quartiles: tuple[float, float] | None
+    early: dict[float, Estimate]
+    by_hour: Curve
+
+
+def economy(course: Course, alerts: NDArray[np.bool_], resamples: int = RESAMPLES) -> Economy:
+    """alerts: bool [N], which of the scores of `course`, in its order, raise one."""
+    counts = np.add.reduceat(alerts.astype(np.float64), course.starts)
+    first, last = course.spans()
+    alerted = counts > 0
+    of_patients = np.stack(
+        [counts, (last - first) / HOURS_PER_DAY, alerted, alerted & course.died, course.died], axis=1
+    )
+
+    def statistic(weights: Floats) -> Floats:
+        number, days, flagged, caught, deaths = (weights @ of_patients).T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shares = number / days, flagged / weights.sum(axis=1), caught / deaths, caught / flagged
+        return np.stack(shares, axis=1)
+
+    return Economy(int(alerts.sum()), *estimates(statistic, len(counts), resamples=resamples))
+
+
+def lead_time(course: Course, alerts: NDArray[np.bool_], resamples: int = RESAMPLES) -> LeadTime:
+    """alerts: as in `economy`."""
+    first_alert = np.minimum.reduceat(np.where(alerts, course.hours, np.inf), course.starts)
+    _, last = course.spans()
+    hours = np.sort((last - first_alert)[course.died])
+    found = hours[np.isfinite(hours)]
+    early = np.stack([hours >= least for least in EARLY], axis=1).astype(np.float64)
+
+    def shares(weights: Floats) -> Floats:
+        return np.asarray(weights @ early / np.maximum(weights.sum(axis=1, keepdims=True), 1))
+
+    return LeadTime(
+        patients=len(found),
+        deaths=len(hours),
+        median=estimates(lambda weights: _median(found, weights), len(found), resamples=resamples)[0],
+        quartiles=(float(np.quantile(found, 0.25)), float(np.quantile(found, 0.75))) if len(found) else None,
+        early=dict(zip(EARLY, estimates(shares, len(hours), resamples=resamples), strict=True)),
+        by_hour=_at_least(hours),
+    )
+
+
+def _at_least(hours: Floats) -> Curve:
+    """Share of the patients (y) whose hours are at least each whole number (x). -inf is less than any."""
+    grid = np.arange(np.ceil(hours.max(initial=0, where=np.isfinite(hours))) + 1)
+    shares = (hours >= grid[:, None]).sum(axis=1) / max(len(hours), 1)
+    return Curve(tuple(grid.tolist()), tuple(shares.round(4).tolist()))
+
+
+def _median(ascending: Floats, weights: Floats) -> Floats:
+    """Of values in ascending order that count as often as their weights say: [B, 1]."""
+    if not len(ascending):
+        return np.full((len(weights), 1), np.nan)
+    reached = np.cumsum(weights, axis=1)
+    total = reached[:, -1:]
+    lower = ascending[np.argmax(reached >= total / 2, axis=1)]
+    upper = ascending[np.argmax(reached > total / 2, axis=1)]
+    return np.asarray((lower + upper) / 2)[:, None]

@@ -1,0 +1,137 @@
+"""RiskScores read back, from a file or from the score topic, as columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from model.evaluate.horizons import hours_since_first
+from stream.clients import make_source
+from stream.commands.feed import BATCH, partitions
+from stream.errors import BrokerError, DataError
+from stream.settings import Settings
+
+POLL_S = 1.0
+STALLED_POLLS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreColumns:
+    """Scores of one model, in the order in which they were made.
+
+    model_name, model_hash, target: as in the scores; empty where there are none.
+    patients: int64 [N], record ids; a patient whose id is no number gets a negative number of its own.
+    hours: float64 [N], since the patient's first score. risks: float64 [N]. warm: bool [N].
+    """
+
+    model_name: str
+    model_hash: str
+    target: str
+    patients: NDArray[np.int64]
+    hours: NDArray[np.float64]
+    risks: NDArray[np.float64]
+    warm: NDArray[np.bool_]
+
+
+def from_topic(settings: Settings, topic: str) -> Iterator[bytes]:
+    """The values of the topic, partition by partition in order, up to where its partitions end now.
+
+    Reads outside of any group: it changes nothing. Raises `BrokerError`, also where no record comes for
+    30 s although there should be more.
+    """
+    numbers = range(partitions(settings, topic))
+    with closing(make_source(settings)) as source:
+        source.assign(topic, dict.fromkeys(numbers, -2))
+        begins, ends = source.beginning_offsets(numbers), source.end_offsets(numbers)
+        open_ = {number for number in numbers if ends[number] > begins[number]}
+        stalled = 0
+        while open_:
+            records = source.poll(BATCH, POLL_S)
+            stalled = 0 if len(records) else stalled + 1
+            if stalled:
+                open_ -= {number for number, lag in source.lag().items() if lag == 0}
+            if stalled == STALLED_POLLS:
+                raise BrokerError(f"topic {topic}: no record came for {STALLED_POLLS} s")
+            for value, number, offset in zip(
+                records.values, records.partitions.tolist(), records.offsets.tolist(), strict=True
+            ):
+                if offset < ends[number] and value is not None:
+                    yield value
+                if offset >= ends[number] - 1:
+                    open_.discard(number)
+
+
+def from_file(path: Path) -> Iterator[bytes]:
+    """The lines of a JSONL file. Raises `DataError` where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            yield from (line for line in file if line.strip())
+    except OSError as error:
+        raise DataError(f"cannot read scores {path}: {error.strerror}") from None
+
+
+def read(lines: Iterable[bytes], model_hash: str | None) -> ScoreColumns:
+    """RiskScores as columns, of the model whose hash begins with `model_hash`; one that comes twice under the
+    same id counts once. Raises `DataError` where a line is no RiskScore or more than one model is left."""
+    wanted = (score for score in _parsed(lines) if score.model.hash.startswith(model_hash or ""))
+    scores = list({score.id: score for score in wanted}.values())
+    models = {score.model.hash: score for score in scores}
+    if len(models) > 1:
+        hashes = ", ".join(sorted(models))
+        raise DataError(f"scores of {len(models)} models: choose one with --model-hash: {hashes}")
+    one = next(iter(models.values()), None)
+    patients = _numbers([score.patient_id for score in scores])
+    observed_at = np.array([score.observed_at for score in scores], dtype=np.int64)
+    return ScoreColumns(
+        model_name=one.model.name if one else "",
+        model_hash=one.model.hash if one else "",
+        target=one.target if one else "",
+        patients=patients,
+        hours=hours_since_first(patients, observed_at),
+        risks=np.array([score.risk for score in scores], dtype=np.float64),
+        warm=np.array([score.state.warm for score in scores], dtype=np.bool_),
+    )
+
+
+class _Model(msgspec.Struct):
+    name: str
+    hash: str
+
+
+class _State(msgspec.Struct):
+    warm: bool
+
+
+class _Score(msgspec.Struct):
+    """What is read of a RiskScore."""
+
+    id: str
+    patient_id: str
+    observed_at: int
+    risk: float
+    target: str
+    model: _Model
+    state: _State
+
+
+def _parsed(lines: Iterable[bytes]) -> Iterator[_Score]:
+    decode = msgspec.json.Decoder(_Score).decode
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise DataError(f"score {number} is not a RiskScore") from None
+
+
+def _numbers(patients: list[str]) -> NDArray[np.int64]:
+    ids = {
+        patient: int(patient) if patient.isdecimal() and len(patient) < 10 else -place
+        for place, patient in enumerate(dict.fromkeys(patients), start=1)
+    }
+    return np.array([ids[patient] for patient in patients], dtype=np.int64)
