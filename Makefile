@@ -4,7 +4,7 @@ TORCH_BACKEND ?=
 STAMP := .venv/.installed-$(or $(TORCH_BACKEND),default)
 FOR ?= 60
 
-.PHONY: setup demo check test bench
+.PHONY: setup demo check test bench report
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml requirements.txt
@@ -29,3 +29,6 @@ test: setup
 
 bench: setup
 	$(BIN)/python -m bench.pipeline
+
+report: setup
+	$(BIN)/python -m bench.report

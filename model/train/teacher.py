@@ -48,8 +48,8 @@ def out_of_fold_targets(
         state = saved.read()
         if state is None:
             rng = np.random.default_rng((recipe.seed, fold))
-            rows = _sample(examples, learnt, recipe.early_weight, rng)
-            boosting = _fitted(statistics[rows], examples.died[owner[rows]], recipe.seed + fold)
+            rows = sampled(examples, learnt, recipe.early_weight, rng)
+            boosting = boosted(statistics[rows], examples.died[owner[rows]], recipe.seed + fold)
             probabilities = boosting.predict_proba(statistics[np.isin(owner, unseen)])[:, 1]
             state = {"probabilities": torch.from_numpy(probabilities)}
             saved.write(state)
@@ -58,10 +58,11 @@ def out_of_fold_targets(
     return targets
 
 
-def _fitted(
+def boosted(
     statistics: NDArray[np.float32], died: NDArray[np.bool_], seed: int
 ) -> HistGradientBoostingClassifier:
-    """A column that nobody measured is made constant: scikit-learn cannot bin one without any value."""
+    """The boosting model of rows of `running_statistics`. A column that nobody measured is made constant:
+    scikit-learn cannot bin one without any value."""
     boosting = HistGradientBoostingClassifier(
         learning_rate=0.04,
         max_iter=220,
@@ -77,7 +78,7 @@ def _fitted(
         return boosting.fit(np.where(measured, statistics, 0), died)
 
 
-def _sample(
+def sampled(
     examples: Examples, patients: NDArray[np.int64], early_weight: float, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Flat rows of random steps of these patients, later ones more often, and their last."""

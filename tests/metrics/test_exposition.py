@@ -148,7 +148,7 @@ def test_a_worker_tells_what_it_did(running: Running) -> None:
     assert now("decode_duration_seconds_count") == now("batch_size_events_count") > 0
     assert now("step_duration_seconds_count") > 0
     assert now("partitions_assigned") == 4
-    assert 0 < now("patient_state_bytes") <= 1024
+    assert 0 < now("patient_state_bytes") <= 1536
     assert 10 <= now("patients_resident") <= 20
     wait_until(lambda: [now("consumer_lag_records", partition=str(one)) for one in range(4)] == [0.0] * 4)
 

@@ -19,14 +19,13 @@ needs_data = pytest.mark.skipif(
 
 
 @needs_data
-def test_the_shipped_model_ranks_set_b_as_its_card_says():
+def test_the_shipped_model_ranks_patients_it_has_seen_no_worse_than_its_card_says_of_unseen_ones():
     recorded = Recorded.read(DATA, "b")
     figures = evaluate_offline(artifact.load(SHIPPED), recorded.stays, recorded.outcomes)
-    assert figures.at(None).auroc >= 0.857
-    assert figures.at(24.0).auroc >= 0.825
     claimed = artifact.read_description(SHIPPED).training.metrics
-    assert claimed["set b, last score"]["auroc"] == pytest.approx(figures.at(None).auroc, abs=2e-4)
-    assert claimed["set b, 24 h"]["auprc"] == pytest.approx(figures.at(24.0).auprc, abs=2e-4)
+    for hours, least in ((None, 0.855), (24.0, 0.83)):
+        name = f"set a+b in 3 folds, {'last score' if hours is None else f'{hours:g} h'}"
+        assert least < claimed[name]["auroc"] < figures.at(hours).auroc
 
 
 @needs_data
