@@ -64,6 +64,8 @@ def read_statics(path: Path) -> Statics:
     try:
         with path.open(newline="") as file:
             rows = list(csv.DictReader(file))
+        if not rows:
+            raise ValueError("no patient")
         record_ids = np.array([int(row["RecordID"]) for row in rows], dtype=np.int32)
         values = np.full((len(rows), len(STATICS)), np.nan, dtype=np.float32)
         for name in ("Age", "Gender", "ICUType"):
@@ -71,7 +73,9 @@ def read_statics(path: Path) -> Statics:
     except OSError as error:
         raise DatasetError(f"cannot read patients {path}: {error.strerror}") from error
     except (KeyError, TypeError, ValueError, OverflowError):
-        raise DatasetError(f"{path}: columns RecordID, Age, Gender, ICUType must hold numbers") from None
+        raise DatasetError(
+            f"{path}: columns RecordID, Age, Gender, ICUType must hold numbers, and there must be a patient"
+        ) from None
     return Statics(record_ids, plausible_statics(values))
 
 

@@ -14,18 +14,19 @@ def number(figure: float | None, digits: int = 3) -> str:
     return MISSING if figure is None else f"{figure:.{digits}f}"
 
 
-def said(found: Estimate, digits: int = 3) -> str:
-    """A figure with its interval."""
+def said(found: Estimate, digits: int = 3, times: int = 1, unit: str = "") -> str:
+    """A figure with its interval; all `times` as much, in `unit`."""
     if found.value is None:
         return MISSING
-    return f"{number(found.value, digits)} ({number(found.low, digits)}–{number(found.high, digits)})"
+    text = f"{times * found.value:.{digits}f}{unit}"
+    if found.low is None or found.high is None:
+        return text
+    return f"{text} ({times * found.low:.{digits}f}–{times * found.high:.{digits}f})"
 
 
 def percent(found: Estimate) -> str:
     """A share with its interval, in per cent."""
-    if found.value is None or found.low is None or found.high is None:
-        return MISSING
-    return f"{100 * found.value:.1f} % ({100 * found.low:.1f}–{100 * found.high:.1f})"
+    return said(found, 1, 100, "\N{NO-BREAK SPACE}%")
 
 
 def answers(figures: Figures) -> str:
@@ -48,10 +49,10 @@ def _ranking(figures: Figures) -> str:
         return "It cannot be said: all patients had the same outcome."
     text = (
         "Take any two patients of whom one died in hospital and one did not. By the last score the one who "
-        f"died has the higher risk in {_of_100(last)} of 100 such pairs (AUROC {said(last)}; chance: 50 of "
-        "100)"
+        f"died has the higher risk in {_of_100(last)} of 100 such pairs; by chance it would be 50 "
+        f"(AUROC {number(last.value)}, 95 % interval {number(last.low)}–{number(last.high)})."
     )
-    return text + (f"; 24 h after admission in {_of_100(day)} of 100." if day.value is not None else ".")
+    return text + (f" 24 h after admission it is {_of_100(day)}." if day.value is not None else "")
 
 
 def _belief(figures: Figures) -> str:

@@ -26,7 +26,7 @@ _BLOCK_CELLS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure and its 95 % interval; all None where the patients do not give it."""
+    """A figure and its 95 % interval; None where the patients, or all resamples, do not give it."""
 
     value: float | None
     low: float | None
@@ -67,8 +67,10 @@ def _resampled(patients: int, resamples: int, seed: int) -> Iterator[Floats]:
 
 def _estimate(value: np.float64, samples: Floats, centred: bool) -> Estimate:
     samples = samples[np.isfinite(samples)]
-    if not np.isfinite(value) or not len(samples):
+    if not np.isfinite(value):
         return Estimate(None, None, None)
+    if not len(samples):
+        return Estimate(float(value), None, None)
     if centred:
         samples = np.maximum(samples - samples.mean() + value, 0)
     low, high = np.quantile(samples, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve  # type: ignore[import-untyped]
 
-from model.evaluate.bootstrap import RESAMPLES, Estimate, Floats, estimates
+from model.evaluate.bootstrap import LEVEL, RESAMPLES, Estimate, Floats, estimates
 
 POINTS = 201
 """Of a ROC or precision curve, evenly along its x axis: no single patient can be read off it."""
 CALIBRATION_BINS = 10
-_Z = 1.959964
+_Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 NET_BENEFIT_THRESHOLDS = tuple(np.round(np.arange(0.02, 0.61, 0.02), 2).tolist())
 
 

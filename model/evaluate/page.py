@@ -38,13 +38,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], note: str = "") ->
     caption = f"<caption>{escape(note)}</caption>" if note else ""
     top = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in head)
     body = "\n".join(
-        f'<tr><th scope="row">{escape(first)}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in rest)
-        + "</tr>"
-        for first, *rest in rows
+        f'<tr><th scope="row">{escape(first)}</th>{"".join(map(_cell, rest))}</tr>' for first, *rest in rows
     )
-    top = f"<thead><tr>{top}</tr></thead>"
-    return f'<div class="wide"><table>{caption}\n{top}\n<tbody>\n{body}\n</tbody></table></div>'
+    return (
+        f'<div class="wide"><table>{caption}\n<thead><tr>{top}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody></table></div>"
+    )
 
 
 def plot(svg: bytes, what: str, caption: str) -> str:
@@ -71,3 +70,9 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
         + "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(what)}</dd></div>" for name, what in pairs)
         + "</dl>"
     )
+
+
+def _cell(text: str) -> str:
+    """What stands in parentheses at the end, an interval, may go to a line of its own."""
+    figure, _, interval = text.partition(" (")
+    return f"<td>{escape(figure)}" + (f" <span>({escape(interval)}</span></td>" if interval else "</td>")

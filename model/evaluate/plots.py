@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -83,10 +84,10 @@ def ranking(figures: Figures) -> Figure:
     right.axhline(figures.deaths / figures.patients, color=GREY, linewidth=1)
     left.set(title="ROC", xlabel="1 − specificity", ylabel="sensitivity")
     right.set(title="Precision and recall", xlabel="sensitivity", ylabel="positive predictive value")
-    left.legend(title="AUROC", loc="lower right")
-    right.legend(title="AUPRC", loc="upper right")
-    for axes in (left, right):
+    for axes, title, place in ((left, "AUROC", "lower right"), (right, "AUPRC", "upper right")):
         axes.set(xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(title=title, loc=place)
     return figure
 
 
@@ -123,7 +124,7 @@ def decision(figures: Figures) -> Figure:
             treat_all = [one.treat_all for one in at.net_benefit]
             axes.plot(thresholds, treat_all, color=GREY, linestyle="-.", label="act on everybody")
     axes.axhline(0, color="black", linewidth=1, label="act on nobody")
-    rate = figures.deaths / figures.patients
+    rate = max(0.01, figures.deaths / figures.patients)
     axes.set(ylim=(-0.15 * rate, 1.1 * rate), xlabel="threshold", ylabel="net benefit a patient")
     axes.set_title("Decision curve")
     axes.legend()
@@ -183,8 +184,9 @@ def _points(
 ) -> None:
     """Dots with their intervals; `across`: the intervals lie along x. Figures that are None are left out."""
     values = [_number(one.value) for one in found]
-    spread = [[value - _number(one.low) for value, one in zip(values, found, strict=True)],
-              [_number(one.high) - value for value, one in zip(values, found, strict=True)]]  # fmt: skip
+    below = [value - _number(one.low) for value, one in zip(values, found, strict=True)]
+    above = [_number(one.high) - value for value, one in zip(values, found, strict=True)]
+    spread = np.maximum([below, above], 0)
     x, y = (values, places) if across else (places, values)
     axes.errorbar(
         x,

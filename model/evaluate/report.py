@@ -76,7 +76,7 @@ def write(
 def _header(figures: Figures, about: Mapping[str, str]) -> str:
     counted = (
         ("patients", f"{figures.patients:,}"),
-        ("died in hospital", f"{figures.deaths:,} ({100 * figures.deaths / figures.patients:.1f} %)"),
+        ("died in hospital", f"{figures.deaths:,}, {percent(figures.at(None).metrics.death_rate)}"),
         ("events scored", f"{figures.scores:,}"),
         ("patient-days", f"{figures.patient_days:,.0f}"),
         ("with an outcome but no score", f"{figures.unscored:,}"),
@@ -191,7 +191,7 @@ def _alerts(alerts: AlertFigures | None) -> str:
         return paragraphs("No operating threshold was given, so there are no alerts to count.")
     ours, raw = alerts.with_policy, alerts.without_policy
     found = alerts.lead_time
-    kinds = (("with the policy", ours), ("every score at or above the threshold", raw))
+    kinds = (("with the policy", ours), ("without it", raw))
     rows = [
         (
             name,
@@ -211,8 +211,9 @@ def _alerts(alerts: AlertFigures | None) -> str:
             table(
                 ("alerts", "number", "per patient-day", "patients alerted", "sensitivity", "PPV"),
                 rows,
-                "Sensitivity: of those who died, the share who alerted at least once. PPV: of those who "
-                "alerted, the share who died. With 95 % intervals.",
+                "Without it: each score at or above the threshold is an alert. Sensitivity: of those who "
+                "died, the share who alerted at least once. PPV: of those who alerted, the share who died. "
+                "With 95 % intervals.",
             ),
             plot(
                 plots.svg(plots.lead_time, found),

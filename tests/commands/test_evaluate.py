@@ -1,5 +1,7 @@
 import json
+import re
 from contextlib import closing
+from itertools import count
 
 import pytest
 import typer
@@ -7,21 +9,36 @@ from typer.testing import CliRunner
 
 from stream.clients import make_sink
 from stream.commands.evaluate import evaluate
-from stream.errors import DataError
+from stream.contracts import Coordinates, ModelIdentity, News2, RiskScore, ScoreState
+from stream.errors import DataError, TopicError
 from stream.records import Outgoing
 from stream.settings import Settings
 
 HOUR_MS = 3_600_000
+OFFSETS = count()
 
 app = typer.Typer()
 app.command()(evaluate)
 
 
-def score(patient, hours, risk, model="f" * 16):
+def score(patient, hours, risk, model="f" * 16, warm=True):
     at = 1_700_000_000_000 + int(hours * HOUR_MS)
-    return json.dumps(
-        {"patient_id": patient, "observed_at": at, "risk": risk, "model": {"name": "gru-64", "hash": model}}
-    ).encode()
+    return (
+        RiskScore(
+            id=f"t/0/{next(OFFSETS)}/{model}",
+            patient_id=patient,
+            observed_at=at,
+            scored_at=at,
+            risk=risk,
+            target="in_hospital_death",
+            model=ModelIdentity(name="gru-64", hash=model),
+            state=ScoreState(events=12, warm=warm, late=False, stale=[]),
+            news2=News2(score=3, complete=False),
+            source=Coordinates(topic="t", partition=0, offset=0),
+        )
+        .model_dump_json()
+        .encode()
+    )
 
 
 SCORES = [
@@ -44,7 +61,7 @@ def run(*arguments):
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code == 0, result.output
-    return json.loads(result.output)
+    return json.loads(result.stdout)
 
 
 def check(figures):
@@ -67,7 +84,23 @@ def test_scores_of_the_topic(kafka, make_topic, outcomes):
         keys = [json.loads(value)["patient_id"].encode() for value in SCORES]
         sink.send(Outgoing(topic, SCORES, keys))
         sink.flush(10)
-    check(run("--outcomes", outcomes, "--bootstrap-servers", kafka, "--scores-topic", topic))
+    for named in ("--scores-topic", "--scores"):
+        check(run("--outcomes", outcomes, "--bootstrap-servers", kafka, named, topic))
+
+
+def test_a_name_that_is_no_file_is_a_topic(kafka, outcomes, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = ("--outcomes", outcomes, "--scores", "scores.jsonl", "--bootstrap-servers", kafka)
+    with pytest.raises(TopicError, match=r"scores\.jsonl"):
+        run(*given)
+    (tmp_path / "scores.jsonl").write_bytes(b"\n".join(SCORES))
+    check(run(*given))
+
+
+def test_a_score_that_was_delivered_twice_counts_once(tmp_path, outcomes):
+    path = tmp_path / "scores.jsonl"
+    path.write_bytes(b"\n".join([*SCORES, *SCORES[:5]]))
+    check(run("--outcomes", outcomes, "--scores", path))
 
 
 def test_a_table_for_people(tmp_path, outcomes):
@@ -102,3 +135,88 @@ def test_missing_files_are_named(tmp_path, outcomes):
     (tmp_path / "scores.jsonl").write_bytes(SCORES[0])
     with pytest.raises(DataError, match=r"nowhere\.csv"):
         run("--outcomes", tmp_path / "nowhere.csv", "--scores", tmp_path / "scores.jsonl")
+
+
+@pytest.fixture
+def ward(tmp_path):
+    """Files: scores of 60 patients, every third of whom dies, their outcomes, who they are."""
+    scores, deaths = [], ["RecordID,In-hospital_death"]
+    for patient in range(7001, 7061):
+        died = patient % 3 == 0
+        deaths.append(f"{patient},{int(died)}")
+        for hour in range(0, 48, 4):
+            risk = min(0.95, (0.3 + hour / 60 if died else 0.1) + (patient % 7) / 20)
+            scores.append(score(str(patient), hour, risk, warm=hour >= 8))
+    (tmp_path / "scores.jsonl").write_bytes(b"\n".join(scores))
+    (tmp_path / "deaths.csv").write_text("\n".join(deaths))
+    rows = [f"{patient},{40 + patient % 50},{patient % 2},{1 + patient % 4}" for patient in range(7001, 7061)]
+    (tmp_path / "patients.csv").write_text("\n".join(["RecordID,Age,Gender,ICUType", *rows]))
+    return tmp_path
+
+
+def report(ward, *arguments):
+    given = ("--outcomes", ward / "deaths.csv", "--scores", ward / "scores.jsonl", "--report", ward / "out")
+    run(*given, *arguments)
+    return json.loads((ward / "out" / "report.json").read_text("utf-8"))
+
+
+def test_a_report_of_a_file_of_scores(ward):
+    found = report(ward, "--threshold", "0.5", "--patients", ward / "patients.csv")
+    assert found["about"] == {"model": "gru-64", "hash": "f" * 16, "foretells": "in_hospital_death"}
+    assert (found["scores"], found["patients"], found["deaths"]) == (720, 60, 20)
+    assert {group["of"] for group in found["subgroups"]} == {"age", "sex", "unit"}
+    alerts = found["alerts"]
+    assert 0 < alerts["with_policy"]["alerts"] < alerts["without_policy"]["alerts"]
+    assert alerts["lead_time"]["patients"] == 20
+    assert max(alerts["lead_time"]["by_hour"]["x"]) <= 44 - 8, "a score that is not warm raises nothing"
+    page = (ward / "out" / "report.html").read_text("utf-8")
+    assert "gru-64" in page and "raised at a risk of 0.5" in page
+    assert not any(str(patient) in re.sub('base64,[^"]*', "", page) for patient in range(7001, 7061))
+
+
+def test_a_report_without_threshold_and_patients(ward):
+    found = report(ward)
+    assert found["alerts"] is None and found["subgroups"] == []
+
+
+def test_subgroups_come_from_the_set_beside_the_outcomes(ward):
+    (ward / "deaths.csv").rename(ward / "Outcomes-a.txt")
+    (ward / "set-a").mkdir()
+    for patient in range(7001, 7061):
+        rows = [
+            f"RecordID,{patient}",
+            "Age,70",
+            f"Gender,{patient % 2}",
+            "Height,-1",
+            "ICUType,3",
+            "Weight,-1",
+        ]
+        text = "\n".join(["Time,Parameter,Value", *(f"00:00,{row}" for row in rows)])
+        (ward / "set-a" / f"{patient}.txt").write_text(text + "\n")
+    found = report(ward, "--outcomes", ward / "Outcomes-a.txt")
+    names = [(group["of"], group["name"], group["metrics"]["patients"]) for group in found["subgroups"]]
+    assert names == [
+        ("age", "65–79", 60),
+        ("sex", "female", 30),
+        ("sex", "male", 30),
+        ("unit", "medical", 60),
+    ]
+
+
+@pytest.mark.parametrize("threshold", ["0", "1.5", "-1", "nan"])
+def test_a_threshold_that_is_no_risk_is_a_usage_error(ward, threshold):
+    arguments = [
+        "--outcomes",
+        ward / "deaths.csv",
+        "--scores",
+        ward / "scores.jsonl",
+        "--threshold",
+        threshold,
+    ]
+    assert CliRunner().invoke(app, [*map(str, arguments)]).exit_code == 2
+
+
+def test_a_report_that_cannot_be_written_is_an_error(ward):
+    (ward / "out").write_text("a file")
+    with pytest.raises(DataError, match="cannot write the report"):
+        report(ward)
