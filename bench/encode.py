@@ -34,6 +34,7 @@ from bench.scores import (
     N,
     check,
     columns,
+    confidence,
     flags,
     news2,
     refuse_escapes,
@@ -102,6 +103,7 @@ class Model(msgspec.Struct, gc=False):
 class State(msgspec.Struct, gc=False):
     events: int
     warm: bool
+    confidence: float
     late: bool
     stale: list[str]
 
@@ -146,7 +148,7 @@ def msgspec_struct(c: Columns) -> list[bytes]:
                 risk,
                 TARGET,
                 THE_MODEL,
-                State(count, warm, late, STALE[stale]),
+                State(count, warm, confidence(warm, stale), late, STALE[stale]),
                 News2(score, complete),
                 Source(TOPIC, partition, offset),
             )

@@ -32,7 +32,7 @@ def score(patient, hours, risk, model="f" * 16, warm=True):
             risk=risk,
             target="in_hospital_death",
             model=ModelIdentity(name="gru-64", hash=model),
-            state=ScoreState(events=12, warm=warm, late=False, stale=[]),
+            state=ScoreState(events=12, warm=warm, confidence=float(warm), late=False, stale=[]),
             news2=News2(score=3, complete=False),
             source=Coordinates(topic="t", partition=0, offset=0),
         )
