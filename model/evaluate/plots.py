@@ -127,7 +127,7 @@ def decision(figures: Figures) -> Figure:
     rate = max(0.01, figures.deaths / figures.patients)
     axes.set(ylim=(-0.15 * rate, 1.1 * rate), xlabel="threshold", ylabel="net benefit a patient")
     axes.set_title("Decision curve")
-    axes.legend()
+    axes.legend(loc="upper right")
     return figure
 
 
