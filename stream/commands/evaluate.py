@@ -11,9 +11,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from model.artifact import read_description
 from model.datasets.physionet2012 import read_outcomes, read_statics, statics_beside
 from model.datasets.stays import Outcomes
-from model.errors import DatasetError
+from model.errors import ArtifactError, DatasetError
 from model.evaluate import report as reports
 from model.evaluate.figures import Alerting, assess
 from model.evaluate.horizons import Evaluation
@@ -25,7 +26,7 @@ from stream.errors import DataError
 from stream.settings import Settings
 
 
-@takes_settings(*KAFKA, "scores_topic")
+@takes_settings(*KAFKA, "scores_topic", "model")
 def evaluate(
     settings: Settings,
     outcomes: Annotated[
@@ -47,7 +48,7 @@ def evaluate(
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Risk that alerts, chosen on training data; without it the report counts no alerts."
+            help="Risk that alerts. [default: that of the settings' model, where the scores are its own]"
         ),
     ] = None,
     patients: Annotated[
@@ -62,7 +63,7 @@ def evaluate(
     """AUROC and average precision of the scores known at 6, 12, 24, 36 and 48 h, and of the last ones.
 
     For each patient the last score at or before each time counts; time runs from the patient's first score.
-    `--report` adds intervals, calibration, net benefit, subgroups and, with `--threshold`, alerts.
+    `--report` adds intervals, calibration, net benefit, subgroups and, where there is a threshold, alerts.
     """
     if threshold is not None and not 0 < threshold <= 1:
         raise typer.BadParameter("must be above 0 and at most 1", param_hint="--threshold")
@@ -70,6 +71,8 @@ def evaluate(
     try:
         deaths = read_outcomes(outcomes)
         figures = measure(columns.patients, columns.hours, columns.risks, deaths)
+        if threshold is None:
+            threshold = _threshold(settings.model, columns.model_hash)
         page = _report(report, columns, deaths, outcomes, patients, threshold) if report else None
     except DatasetError as error:
         raise DataError(str(error)) from None
@@ -86,6 +89,15 @@ def _lines(settings: Settings, scores: str | None) -> Iterator[bytes]:
     if scores and (Path(scores).exists() or "/" in scores):
         return from_file(Path(scores))
     return from_topic(settings, scores or settings.scores_topic)
+
+
+def _threshold(model: Path, scored_by: str) -> float | None:
+    """The alert threshold of the artifact in `model`, where the scores are of that model."""
+    try:
+        known = read_description(model)
+    except ArtifactError:
+        return None
+    return known.alert_threshold if scored_by and known.hash.startswith(scored_by) else None
 
 
 def _report(

@@ -7,12 +7,13 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from model.artifact import read_description
 from stream.clients import make_sink
 from stream.commands.evaluate import evaluate
 from stream.contracts import Coordinates, ModelIdentity, News2, RiskScore, ScoreState
 from stream.errors import DataError, TopicError
 from stream.records import Outgoing
-from stream.settings import Settings
+from stream.settings import SHIPPED_MODEL, Settings
 
 HOUR_MS = 3_600_000
 OFFSETS = count()
@@ -177,6 +178,13 @@ def test_a_report_of_a_file_of_scores(ward):
 def test_a_report_without_threshold_and_patients(ward):
     found = report(ward)
     assert found["alerts"] is None and found["subgroups"] == []
+
+
+def test_scores_of_the_model_at_hand_alert_at_its_threshold(ward):
+    known = read_description(SHIPPED_MODEL)
+    lines = (ward / "scores.jsonl").read_bytes().replace(b"f" * 16, known.hash[:16].encode())
+    (ward / "scores.jsonl").write_bytes(lines)
+    assert report(ward)["alerts"]["threshold"] == pytest.approx(known.alert_threshold)
 
 
 def test_subgroups_come_from_the_set_beside_the_outcomes(ward):
