@@ -18,7 +18,6 @@ from model.datasets.stays import Stays
 from model.features import SKEWED
 from model.risk_model import VITAL_COLUMNS
 from model.train.examples import Examples
-from model.train.recipe import Recipe
 from model.train.statistics import STATISTICS, running_statistics
 from model.train.teacher import boosted, sampled
 from model.variables import INDEX, NAMES, STATICS
@@ -74,7 +73,7 @@ def logistic(learnt: Examples, tested: Examples, seed: int) -> Scores:
 def _rows(learnt: Examples, seed: int) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float32]]:
     owner = np.repeat(np.arange(len(learnt.stays)), np.diff(step_starts(learnt.stays)))
     everybody = np.arange(len(learnt.stays))
-    rows = sampled(learnt, everybody, Recipe().early_weight, np.random.default_rng(seed))
+    rows = sampled(learnt, everybody, np.random.default_rng(seed))
     return rows, learnt.died[owner[rows]], running_statistics(learnt.stays)
 
 

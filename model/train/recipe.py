@@ -16,8 +16,8 @@ class Recipe:
     patience: epochs without a better validation loss after which training ends.
     folds: folds in which the teacher scores the stays that it did not learn from; 0: no teacher.
     label_weight: weight of the outcome beside the teacher's score, where there is a teacher.
-    early_weight: weight of a step at admission, relative to 1 at 48 h; linear between and beyond. Of the
-        loss, of the teacher's choice of steps and of calibration.
+    early_weight: weight of a step at admission, relative to 1 at 48 h; linear between and beyond. In the
+        loss and in calibration.
     positive_weight: weight of the loss on deaths (they are one in seven); calibration takes it out of the
         risk again.
     variable_dropout: chance of each variable to be hidden for a whole stay while training.

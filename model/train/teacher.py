@@ -47,8 +47,7 @@ def out_of_fold_targets(
         saved = Checkpoint(checkpoints and checkpoints / f"teacher-{fold}.pt", _identity(recipe, examples))
         state = saved.read()
         if state is None:
-            rng = np.random.default_rng((recipe.seed, fold))
-            rows = sampled(examples, learnt, recipe.early_weight, rng)
+            rows = sampled(examples, learnt, np.random.default_rng((recipe.seed, fold)))
             boosting = boosted(statistics[rows], examples.died[owner[rows]], recipe.seed + fold)
             probabilities = boosting.predict_proba(statistics[np.isin(owner, unseen)])[:, 1]
             state = {"probabilities": torch.from_numpy(probabilities)}
@@ -78,15 +77,13 @@ def boosted(
         return boosting.fit(np.where(measured, statistics, 0), died)
 
 
-def sampled(
-    examples: Examples, patients: NDArray[np.int64], early_weight: float, rng: np.random.Generator
-) -> NDArray[np.int64]:
+def sampled(examples: Examples, patients: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Flat rows of random steps of these patients, later ones more often, and their last."""
     starts, hours = step_starts(examples.stays), step_hours(examples.stays)
     rows = []
     for patient in patients:
         steps = np.arange(starts[patient], starts[patient + 1])
-        weights = early_weight + (1 - early_weight) * hours[steps] / RAMP_HOURS
+        weights = 0.1 + hours[steps] / RAMP_HOURS
         size = min(len(steps), STEPS_A_PATIENT)
         chosen = rng.choice(steps, size, replace=False, p=weights / weights.sum())
         rows.append(np.union1d(chosen, steps[-1:]))
