@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from model.errors import RecipeError
 from model.train.distributed import Group
+from model.train.examples import Examples
 from model.train.recipe import Recipe
 
 CLIP = 6.0
@@ -63,6 +64,13 @@ class Plan:
     def batches(self) -> int:
         """Of an epoch, in which every patient is expected once."""
         return batches_an_epoch(self.sample_rate)
+
+    def check(self, recipe: Recipe, examples: Examples) -> None:
+        """Raises `RecipeError` where the plan would not be kept: with a teacher's targets or more steps."""
+        if examples.targets is not None:
+            raise RecipeError("private training cannot learn from a teacher")
+        if recipe.epochs * self.batches > self.steps:
+            raise RecipeError("the recipe has more epochs than privacy was planned for")
 
     def to_json(self) -> dict[str, JsonValue]:
         return {"unit": "patient", "mechanism": "DP-SGD, Poisson sampling, RDP accountant", **asdict(self)}
