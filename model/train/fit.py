@@ -17,7 +17,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from model.datasets.padding import Batch, ordered_batches, pad, shuffled_batches, step_starts
 from model.datasets.stays import Stays
-from model.errors import RecipeError
 from model.features import Normalisation
 from model.risk_model import RiskModel
 from model.train import public
@@ -59,8 +58,10 @@ def fit(
     for rounding; the first alone reads and writes the checkpoint. plan: train privately; a resumed run is
     then another one, since its noise is never the same.
     Raises `DatasetError` where the checkpoint is of another recipe or other stays, `RecipeError` where
-    private training is to learn from a teacher.
+    private training is to learn from a teacher, or longer than planned.
     """
+    if plan:
+        plan.check(recipe, examples)
     run = _Run(recipe, _initial(recipe, examples, private=plan is not None), examples, group, plan)
     identity = {**asdict(recipe), "patients": len(examples.stays)} | ({"plan": asdict(plan)} if plan else {})
     saved = Checkpoint(checkpoint if group.leads else None, identity)
@@ -86,8 +87,6 @@ def mean_loss(model: RiskModel, recipe: Recipe, examples: Examples, group: Group
 
 def _initial(recipe: Recipe, examples: Examples, *, private: bool) -> RiskModel:
     """Random weights; the normalisation and the base rate are those of the examples, or else public."""
-    if private and examples.targets is not None:
-        raise RecipeError("private training cannot learn from a teacher")
     torch.manual_seed(recipe.seed)
     stays = examples.stays
     normalisation = public.normalisation() if private else Normalisation.fit(stays.values, stays.statics)

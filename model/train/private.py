@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from model.errors import RecipeError
 from model.train.distributed import Group
+from model.train.examples import Examples
 from model.train.recipe import Recipe
 
-CLIP = 3.0
+CLIP = 6.0
 """Norm of a patient's gradient from which it is clipped, where nothing else is asked for."""
 
 StayLoss = Callable[[int], Tensor]
@@ -29,20 +30,19 @@ StayLoss = Callable[[int], Tensor]
 
 
 RECIPE = Recipe(
-    cell="lstm",
     hidden_size=32,
-    wide_size=0,
+    wide_size=32,
     variable_dropout=0.0,
-    epochs=20,
-    patience=20,
-    batch_size=400,
-    learning_rate=5e-3,
+    epochs=10,
+    patience=10,
+    batch_size=800,
+    learning_rate=0.02,
     average_decay=0.9,
     folds=0,
 )
-"""Chosen for 4,000 patients and an epsilon of 8. Large batches: the noise does not grow with them. Every
-epoch is taken, since all are paid for. On a CPU torch runs lone stays through an LSTM five times as fast as
-through a GRU."""
+"""Chosen for 4,000 patients and an epsilon of 8, by held-out fifths of set a. Few and large batches: the
+noise on a sum is the same for any size, and grows with their number. Every epoch is taken, since all are paid
+for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,13 @@ class Plan:
     def batches(self) -> int:
         """Of an epoch, in which every patient is expected once."""
         return batches_an_epoch(self.sample_rate)
+
+    def check(self, recipe: Recipe, examples: Examples) -> None:
+        """Raises `RecipeError` where the plan would not be kept: with a teacher's targets or more steps."""
+        if examples.targets is not None:
+            raise RecipeError("private training cannot learn from a teacher")
+        if recipe.epochs * self.batches > self.steps:
+            raise RecipeError("the recipe has more epochs than privacy was planned for")
 
     def to_json(self) -> dict[str, JsonValue]:
         return {"unit": "patient", "mechanism": "DP-SGD, Poisson sampling, RDP accountant", **asdict(self)}

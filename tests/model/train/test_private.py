@@ -40,7 +40,7 @@ def gradient_of(plan, model, patients=(), seed=0, population=40):
 
 
 def model(cell="gru"):
-    return synthetic.model(cell, hidden_size=8).requires_grad_(True)
+    return synthetic.model(cell, hidden_size=8, wide_size=4).requires_grad_(True)
 
 
 numbers = st.floats(-(2.0**100), 2.0**100, width=32)
@@ -161,6 +161,11 @@ def test_a_teachers_targets_are_refused():
     taught = replace(EXAMPLES, targets=np.zeros(1, dtype=np.float32))
     with pytest.raises(RecipeError, match="teacher"):
         fit(RECIPE, taught, plan=NOISELESS)
+
+
+def test_more_steps_than_planned_are_refused():
+    with pytest.raises(RecipeError, match="planned"):
+        fit(replace(RECIPE, epochs=3), EXAMPLES, plan=NOISELESS)
 
 
 def test_what_is_not_learnt_with_noise_is_not_learnt():
