@@ -104,9 +104,10 @@ class RiskModel(nn.Module):
         self.vital_columns = VITAL_COLUMNS
         self.slope: Tensor
         self.offset: Tensor
-        self.calibration = Calibration(1.0, 0.0, 1.0, 0.0)
-        self.register_buffer("slope", torch.tensor([1.0, 0.0]), persistent=False)
-        self.register_buffer("offset", torch.tensor([0.0, 0.0]), persistent=False)
+        self.calibration: Calibration
+        self.register_buffer("slope", torch.empty(2), persistent=False)
+        self.register_buffer("offset", torch.empty(2), persistent=False)
+        self.calibrate(Calibration(1.0, 0.0, 1.0, 0.0))
         self._vital_places: Tensor
         self.register_buffer("_vital_places", self._places(), persistent=False)
 

@@ -17,13 +17,11 @@ import numpy as np
 import torch
 
 from bench.report import baselines
-from bench.report.explanations import Deletion, deletion, first_alerts, told
+from bench.report.explanations import Alerted, Deletion, deletion, first_alerts, told
 from bench.report.figures import Figures, mean, of_steps
 from model import artifact
-from model.datasets.padding import step_hours, step_starts
-from model.datasets.stays import Statics
-from model.evaluate import report
-from model.evaluate.figures import Alerting, assess
+from model.datasets.padding import step_hours, step_owners, step_places
+from model.datasets.stays import Statics, Stays
 from model.evaluate.offline import step_risks
 from model.evaluate.page import Section
 from model.explain.contributors import NAMED
@@ -31,7 +29,8 @@ from model.risk_model import RiskModel
 from model.train.examples import Examples
 from model.train.recipe import Recipe
 from model.train.run import Recorded, train
-from stream.alert.policy import Policy, decide
+from stream.commands.score_reader import ScoreColumns
+from stream.commands.score_report import write_report
 from stream.settings import SHIPPED_MODEL
 
 RESULTS = Path(__file__).parents[2] / "model" / "RESULTS.md"
@@ -65,10 +64,18 @@ def main() -> None:
     learnt, tested = Recorded.read(given.data, "a"), Recorded.read(given.data, "b")
     models = [trained(given.runs / f"a-{seed}", learnt, seed) for seed in range(given.seeds)]
     rows = list(table(given.data, learnt.examples(), tested.examples(), models, given.seeds))
-    alerted = first_alerts(models[0], tested.examples(), TRIED)
+    alerted = first_alerts(models[0], tested.stays, TRIED)
     tried = deletion(models[0], alerted)
     RESULTS.write_text(results(rows, tried, int(tested.outcomes.died.sum()), given.seeds), "utf-8")
-    page = write_page(given.runs, models[0], tested, Section(*explained(models[0], alerted, tried)))
+    stays = tested.stays
+    page = write_report(
+        given.runs,
+        offline(models[0], stays),
+        tested.outcomes,
+        Statics(stays.record_ids, stays.statics),
+        models[0].alert_threshold,
+        [explained(models[0], alerted, tried)],
+    )
     print(RESULTS, page, sep="\n")
 
 
@@ -85,8 +92,9 @@ def table(
     """Name and figures of each row."""
     yield "SAPS-I, as published", of_steps(tested, baselines.saps(data, "b", tested.stays), probability=False)
     yield "NEWS2", of_steps(tested, baselines.news2(tested.stays), probability=False)
-    yield "logistic regression, running statistics", of_steps(tested, baselines.logistic(learnt, tested, 0))
-    boosted = [of_steps(tested, baselines.boosting(learnt, tested, seed)) for seed in range(seeds)]
+    summaries = baselines.Summaries.of(learnt, tested)
+    yield "logistic regression, running statistics", of_steps(tested, summaries.logistic(0))
+    boosted = [of_steps(tested, summaries.boosting(seed)) for seed in range(seeds)]
     yield "gradient boosting, running statistics", mean(boosted)
     runs = [of_steps(tested, step_risks(model, tested.stays), model.alert_threshold) for model in models]
     yield f"**{models[0].name}, the recipe of the shipped model**", mean(runs)
@@ -123,32 +131,26 @@ def line(name: str, figures: Figures) -> str:
     return f"| {name} | {figures.auroc:.3f} | {figures.auprc:.3f} | {event1} | {early} | {ece} |\n"
 
 
-def explained(model: RiskModel, alerted: object, tried: Deletion) -> tuple[str, str]:
+def explained(model: RiskModel, alerted: Alerted, tried: Deletion) -> Section:
     items = []
     for hours, risk, words in told(model, alerted)[:SHOWN]:
         causes = "; ".join(f"{escape(text)} ({effect:+.2f})" for effect, text in words)
         items.append(f"<li>{hours:.1f} h after admission, risk {100 * risk:.0f} %: {causes}</li>")
-    return f"{SHOWN} alerts, explained", f"<p>{escape(verdict(tried))}</p><ol>{''.join(items)}</ol>"
+    html = f"<p>{escape(verdict(tried))}</p><ol>{''.join(items)}</ol>"
+    return Section(f"{SHOWN} alerts, explained", html)
 
 
-def write_page(folder: Path, model: RiskModel, tested: Recorded, section: Section) -> Path:
-    stays, starts = tested.stays, step_starts(tested.stays)
-    patients = np.repeat(stays.record_ids.astype(np.int64), np.diff(starts))
-    place = np.arange(starts[-1]) - np.repeat(starts[:-1], np.diff(starts))
-    hours, risks, warm = step_hours(stays), step_risks(model, stays), place + 1 >= model.warm_after
-    policy = Policy(model.alert_threshold)
-    raised = decide(policy, patients, hours, risks, warm).raised
-    alerting = Alerting(model.alert_threshold, raised, str(policy))
-    figures = assess(
-        patients,
-        hours,
-        risks,
-        tested.outcomes,
-        statics=Statics(stays.record_ids, stays.statics),
-        alerting=alerting,
+def offline(model: RiskModel, stays: Stays) -> ScoreColumns:
+    """The scores that the stream would make of the stays."""
+    return ScoreColumns(
+        model_name=model.name,
+        model_hash=model.hash,
+        target=model.target,
+        patients=stays.record_ids[step_owners(stays)].astype(np.int64),
+        hours=step_hours(stays),
+        risks=step_risks(model, stays).astype(np.float64),
+        warm=step_places(stays) + 1 >= model.warm_after,
     )
-    about = {"model": model.name, "hash": model.hash, "foretells": model.target}
-    return report.write(folder, "How good the risk scores are", figures, about=about, sections=[section])
 
 
 if __name__ == "__main__":

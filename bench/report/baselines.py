@@ -4,7 +4,9 @@ every step of stays, flat as in `model.datasets.padding.step_starts`."""
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from model.datasets.padding import step_hours, step_starts
+from model.datasets.padding import step_hours, step_owners, step_starts
 from model.datasets.physionet2012 import outcomes_path
 from model.datasets.stays import Stays
 from model.features import SKEWED
@@ -31,7 +33,7 @@ def saps(data: Path, name: str, stays: Stays) -> Scores:
     with outcomes_path(data, name).open(newline="") as file:
         points = {int(row["RecordID"]): float(row["SAPS-I"]) for row in csv.DictReader(file)}
     known = np.array([points[record] for record in stays.record_ids.tolist()])
-    return np.repeat(known, np.diff(step_starts(stays)))
+    return known[step_owners(stays)]
 
 
 def news2(stays: Stays) -> Scores:
@@ -51,30 +53,36 @@ def news2(stays: Stays) -> Scores:
     return found
 
 
-def boosting(learnt: Examples, tested: Examples, seed: int) -> Scores:
-    """Gradient boosting on the running statistics: the teacher, fitted to all of `learnt`."""
-    rows, died, statistics = _rows(learnt, seed)
-    return np.asarray(
-        boosted(statistics[rows], died, seed).predict_proba(running_statistics(tested.stays))[:, 1]
-    )
+@dataclass(frozen=True, slots=True)
+class Summaries:
+    """Running statistics of every step of the stays to learn from and of those to be scored."""
 
+    learnt: Examples
+    known: NDArray[np.float32]
+    unseen: NDArray[np.float32]
 
-def logistic(learnt: Examples, tested: Examples, seed: int) -> Scores:
-    """Logistic regression on the same; skewed ones as log1p, unknown ones at the mean."""
-    rows, died, statistics = _rows(learnt, seed)
-    columns = _linear(statistics[rows])
-    centre = np.nan_to_num(np.nanmean(columns, axis=0))
-    fitted = make_pipeline(StandardScaler(), LogisticRegression(C=5e-4, max_iter=500))
-    fitted.fit(np.where(np.isnan(columns), centre, columns), died)
-    unseen = _linear(running_statistics(tested.stays))
-    return np.asarray(fitted.predict_proba(np.where(np.isnan(unseen), centre, unseen))[:, 1])
+    @classmethod
+    def of(cls, learnt: Examples, tested: Examples) -> Self:
+        return cls(learnt, running_statistics(learnt.stays), running_statistics(tested.stays))
 
+    def boosting(self, seed: int) -> Scores:
+        """Gradient boosting on them: the teacher, fitted to all of `learnt`."""
+        rows, died = self._sample(seed)
+        return np.asarray(boosted(self.known[rows], died, seed).predict_proba(self.unseen)[:, 1])
 
-def _rows(learnt: Examples, seed: int) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.float32]]:
-    owner = np.repeat(np.arange(len(learnt.stays)), np.diff(step_starts(learnt.stays)))
-    everybody = np.arange(len(learnt.stays))
-    rows = sampled(learnt, everybody, np.random.default_rng(seed))
-    return rows, learnt.died[owner[rows]], running_statistics(learnt.stays)
+    def logistic(self, seed: int) -> Scores:
+        """Logistic regression on the same; skewed ones as log1p, unknown ones at the mean."""
+        rows, died = self._sample(seed)
+        columns, unseen = _linear(self.known[rows]), _linear(self.unseen)
+        centre = np.nan_to_num(np.nanmean(columns, axis=0))
+        fitted = make_pipeline(StandardScaler(), LogisticRegression(C=5e-4, max_iter=500))
+        fitted.fit(np.where(np.isnan(columns), centre, columns), died)
+        return np.asarray(fitted.predict_proba(np.where(np.isnan(unseen), centre, unseen))[:, 1])
+
+    def _sample(self, seed: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        everybody = np.arange(len(self.learnt.stays))
+        rows = sampled(self.learnt, everybody, np.random.default_rng(seed))
+        return rows, self.learnt.died[step_owners(self.learnt.stays)[rows]]
 
 
 def _linear(statistics: NDArray[np.float32]) -> NDArray[np.float64]:

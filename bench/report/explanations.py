@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.datasets.padding import pad, step_starts
+from model.datasets.padding import pad, step_owners, step_places
+from model.datasets.stays import Stays
 from model.evaluate.offline import step_risks
 from model.explain.attribution import attribute
 from model.explain.contributors import NAMED, contributors
 from model.explain.deletion import random_others, top, without
 from model.explain.words import in_words
 from model.risk_model import RiskModel
-from model.train.examples import Examples
 from model.variables import NAMES
 
 
@@ -51,16 +51,16 @@ class Deletion:
         return self.named / self.others
 
 
-def first_alerts(model: RiskModel, examples: Examples, count: int, seed: int = 0) -> Alerted:
+def first_alerts(model: RiskModel, stays: Stays, count: int, seed: int = 0) -> Alerted:
     """Of `count` random patients who alert, stepped to their alert as the stream does."""
-    starts = step_starts(examples.stays)
-    alerting = step_risks(model, examples.stays) >= model.alert_threshold
-    place = np.arange(starts[-1]) - np.repeat(starts[:-1], np.diff(starts))
+    place, owner = step_places(stays), step_owners(stays)
+    alerting = step_risks(model, stays) >= model.alert_threshold
     alerting &= (place + 1 >= model.warm_after) & (place > 0)
-    who = np.flatnonzero(np.add.reduceat(alerting, starts[:-1]))
-    chosen = np.random.default_rng(seed).permutation(who)[:count]
-    rows = [_alert(model, examples, patient) for patient in chosen]
-    return Alerted(*(torch.cat(column) for column in zip(*rows, strict=True)))
+    rows = np.flatnonzero(alerting)
+    who, first = np.unique(owner[rows], return_index=True)
+    chosen = np.random.default_rng(seed).permutation(len(who))[:count]
+    alerts = [_alert(model, stays, who[one], int(place[rows[first[one]]])) for one in chosen]
+    return Alerted(*(torch.cat(column) for column in zip(*alerts, strict=True)))
 
 
 def told(model: RiskModel, alerted: Alerted) -> list[tuple[float, float, list[tuple[float, str]]]]:
@@ -89,14 +89,12 @@ def deletion(model: RiskModel, alerted: Alerted, seed: int = 0) -> Deletion:
     return Deletion(len(effects), moved[0], moved[1], float(missing.mean()))
 
 
-def _alert(model: RiskModel, examples: Examples, patient: int) -> tuple[Tensor, ...]:
-    batch = pad(examples.stays, np.array([patient]))
+def _alert(model: RiskModel, stays: Stays, patient: int, at: int) -> tuple[Tensor, ...]:
+    """The patient's step `at`, as a row of `Alerted`."""
+    batch = pad(stays, np.array([patient]))
     values, elapsed, hours = batch.values[0], batch.elapsed[0], batch.hours[0]
     with torch.inference_mode():
         begun = model.admit(model.initial_state()[None], batch.statics)
         rows, risks = model.scan(begun, values, elapsed, hours, [1] * len(values))
-    place = torch.arange(len(risks))
-    warm = (place + 1 >= model.warm_after) & (place > 0)
-    at = int(torch.nonzero((risks >= model.alert_threshold) & warm)[0])
     one = slice(at, at + 1)
     return rows[at - 1 : at], values[one], elapsed[one], hours[one], risks[one]

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
 
-from model.datasets.padding import step_hours, step_starts
-from model.evaluate.metrics import BINS
+from model.datasets.padding import step_hours, step_owners
+from model.datasets.stays import Outcomes
+from model.evaluate.course import Course
+from model.evaluate.metrics import FIGURES, Groups, figures
 from model.train.examples import Examples
 
 HOURS = (6.0, 12.0, 24.0)
@@ -37,18 +38,18 @@ def of_steps(
     examples: Examples, scores: NDArray[np.floating], threshold: float | None = None, probability: bool = True
 ) -> Figures:
     """scores: [P + E], of every step, flat in the order of `step_starts`."""
-    starts, hours, died = step_starts(examples.stays), step_hours(examples.stays), examples.died
-    last = scores[starts[1:] - 1]
-    early = [roc_auc_score(died, scores[_known_by(starts, hours, until)]) for until in HOURS]
-    ranked = np.cumsum(died[np.argsort(-last, kind="stable")])
-    flagged = np.arange(1, len(last) + 1)
+    stays = examples.stays
+    outcomes = Outcomes(stays.record_ids, examples.died)
+    patients = stays.record_ids[step_owners(stays)].astype(np.int64)
+    course = Course.of(patients, step_hours(stays), scores, outcomes)
+    last, *early = (_known_by(course, until, threshold) for until in (None, *HOURS))
     return Figures(
-        float(roc_auc_score(died, last)),
-        float(average_precision_score(died, last)),
-        None if threshold is None else _event1(died, last >= threshold),
-        float((ranked / np.maximum(died.sum(), flagged)).max()),
-        *(float(area) for area in early),
-        _ece(died, last) if probability else None,
+        last["auroc"],
+        last["auprc"],
+        None if threshold is None else last["event1"],
+        last["event1_best"],
+        *(found["auroc"] for found in early),
+        last["ece"] if probability else None,
     )
 
 
@@ -60,15 +61,8 @@ def mean(runs: Sequence[Figures]) -> Figures:
     )
 
 
-def _known_by(starts: NDArray[np.int64], hours: NDArray[np.float64], until: float) -> NDArray[np.int64]:
-    """Of each stay its last step at or before `until`; admission is at 0."""
-    return np.add.reduceat((hours <= until).astype(np.int64), starts[:-1]) + starts[:-1] - 1
-
-
-def _event1(died: NDArray[np.bool_], flagged: NDArray[np.bool_]) -> float:
-    return float((died & flagged).sum() / max(died.sum(), flagged.sum()))
-
-
-def _ece(died: NDArray[np.bool_], risks: NDArray[np.floating]) -> float:
-    bins = np.array_split(np.argsort(risks, kind="stable"), BINS)
-    return float(sum(abs(risks[rows].sum() - died[rows].sum()) for rows in bins) / len(died))
+def _known_by(course: Course, until: float | None, threshold: float | None) -> dict[str, float]:
+    """`FIGURES` of the last scores known by then, by name."""
+    patients, risks = course.known_by(until)
+    sample = Groups.of(risks, course.died[patients]).sample(np.ones((1, len(risks))))
+    return {name: float(found[0]) for name, found in zip(FIGURES, figures(sample, threshold), strict=True)}

@@ -41,6 +41,17 @@ def step_starts(stays: Stays) -> NDArray[np.int64]:
     return stays.starts + np.arange(len(stays) + 1)
 
 
+def step_owners(stays: Stays) -> NDArray[np.int64]:
+    """The patient's position of every step, flat: [P + E]."""
+    return np.repeat(np.arange(len(stays)), np.diff(step_starts(stays)))
+
+
+def step_places(stays: Stays) -> NDArray[np.int64]:
+    """Of every step, how many of its patient's came before it, flat: [P + E]. 0 is the admission."""
+    starts = step_starts(stays)
+    return np.arange(starts[-1]) - starts[step_owners(stays)]
+
+
 def step_hours(stays: Stays) -> NDArray[np.float64]:
     """Hours since admission of every step, flat: [P + E]."""
     return np.insert(stays.minutes / MINUTES_PER_HOUR, stays.starts[:-1], 0.0)

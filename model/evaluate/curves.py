@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve  # type: ignore[import-untyped]
 
 from model.evaluate.bootstrap import LEVEL, RESAMPLES, Estimate, Floats, estimates
+from model.evaluate.metrics import BINS
 
 POINTS = 201
 """Of a ROC or precision curve, evenly along its x axis: no single patient can be read off it."""
-CALIBRATION_BINS = 10
 _Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 NET_BENEFIT_THRESHOLDS = tuple(np.round(np.arange(0.02, 0.61, 0.02), 2).tolist())
 
@@ -63,10 +63,10 @@ def precision(risks: Floats, died: NDArray[np.bool_]) -> Curve:
 
 
 def calibration(risks: Floats, died: NDArray[np.bool_]) -> tuple[CalibrationBin, ...]:
-    """Ten bins of equal mass, by ascending risk; fewer where patients are fewer or share their risks."""
+    """`BINS` bins of equal mass, by ascending risk; fewer where patients are fewer or share their risks."""
     order = np.argsort(risks, kind="stable")
     first = np.searchsorted(risks[order], risks[order])
-    bins = first * CALIBRATION_BINS // max(len(risks), 1)
+    bins = first * BINS // max(len(risks), 1)
     return tuple(
         CalibrationBin(len(rows), int(died[rows].sum()), float(risks[rows].mean()), _wilson(died[rows]))
         for rows in (order[bins == number] for number in np.unique(bins))

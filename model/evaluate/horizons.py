@@ -11,7 +11,7 @@ from sklearn.metrics import (  # type: ignore[import-untyped]
     roc_auc_score,
 )
 
-from model.datasets.padding import step_hours
+from model.datasets.padding import step_hours, step_owners
 from model.datasets.stays import Outcomes, Stays
 from model.evaluate.course import Course
 from model.evaluate.offline import step_risks
@@ -80,7 +80,7 @@ def evaluate_offline(model: RiskModel, stays: Stays, outcomes: Outcomes) -> Eval
 
 def evaluate_steps(risks: NDArray[np.floating], stays: Stays, outcomes: Outcomes) -> Evaluation:
     """`evaluate` on the risks of every step of the stays: [P + E]."""
-    patients = np.repeat(stays.record_ids.astype(np.int64), np.diff(stays.starts) + 1)
+    patients = stays.record_ids[step_owners(stays)].astype(np.int64)
     return evaluate(patients, step_hours(stays), risks, outcomes)
 
 

@@ -12,9 +12,8 @@ from pathlib import Path
 
 from model.evaluate import plots
 from model.evaluate.answers import answers, number, percent, said
-from model.evaluate.curves import CALIBRATION_BINS
 from model.evaluate.figures import AlertFigures, Figures
-from model.evaluate.metrics import Metrics
+from model.evaluate.metrics import BINS, Metrics
 from model.evaluate.page import Section, bullets, facts, page, paragraphs, plot, table
 from model.evaluate.subgroups import SMALLEST
 
@@ -163,7 +162,7 @@ def _belief(figures: Figures) -> str:
             plot(
                 plots.svg(plots.calibration, figures),
                 "Share of patients who died by mean risk, at 24 h and of the last scores",
-                f"Each dot is a tenth of the patients ({CALIBRATION_BINS} groups by risk). On the line, as "
+                f"Each dot is a tenth of the patients ({BINS} groups by risk). On the line, as "
                 "many died as was foretold; above it more died (the risk is too low), below it fewer. "
                 "Bars: 95 % intervals.",
             ),

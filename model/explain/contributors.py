@@ -37,7 +37,8 @@ def contributors(
     effects = attribute(model, before, values, elapsed, hours).effects
     variables = effects.abs().topk(NAMED, dim=1).indices
     with torch.inference_mode():
-        after, _ = model.step(before, values, elapsed, hours)
+        after = torch.empty_like(before)
+        model.observe(before, after, values, elapsed, hours, [len(before)])
         old, new = model.memory(before), model.memory(after)
         measured = values == values
         previous = torch.where(measured, old.carried, torch.nan).masked_fill(old.counts == 0, torch.nan)

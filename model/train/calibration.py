@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
-from model.datasets.padding import step_hours, step_starts
+from model.datasets.padding import step_hours, step_owners, step_starts
 from model.risk_model import CALIBRATED_HOURS, Calibration, RiskModel
 from model.train.examples import RAMP_HOURS, Examples
 
@@ -14,7 +14,7 @@ from model.train.examples import RAMP_HOURS, Examples
 def calibrate(model: RiskModel, held_out: Examples, logits: NDArray[np.float32], early_weight: float) -> None:
     """Set the model's calibration by the steps of `held_out`, weighted as in training:
     every patient the same, later steps more. logits: [P + E], uncalibrated, of each step."""
-    died = np.repeat(held_out.died, np.diff(step_starts(held_out.stays)))
+    died = held_out.died[step_owners(held_out.stays)]
     hours, weights = step_hours(held_out.stays), _weights(held_out, early_weight)
     model.calibrate(fit_platt(logits, hours, died, weights))
 

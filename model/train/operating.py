@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_curve, roc_auc_score  # type: ignore[import-untyped]
+from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 
 from model.datasets.padding import step_starts
+from model.evaluate.metrics import best_threshold
 from model.train.examples import Examples
 
 INFORMATIVE = 0.7
@@ -21,8 +22,9 @@ def alert_threshold(held_out: Examples, risks: NDArray[np.float32]) -> float:
     """The risk at which sensitivity and positive predictive value of the last scores are most alike high: it
     makes their minimum (the challenge's Event 1) as large as can be. risks: [P + E], of each step."""
     last = risks[step_starts(held_out.stays)[1:] - 1]
-    precision, recall, thresholds = precision_recall_curve(held_out.died, last)
-    return float(thresholds[np.minimum(precision, recall)[:-1].argmax()])
+    chosen = best_threshold(last.astype(np.float64), held_out.died)
+    assert chosen is not None, "calibration has needed a death before"
+    return chosen
 
 
 def warm_after(held_out: Examples, risks: NDArray[np.float32]) -> int:

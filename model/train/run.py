@@ -13,7 +13,7 @@ from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyp
 
 from model import artifact
 from model.datasets import physionet2012
-from model.datasets.padding import step_starts
+from model.datasets.padding import step_owners
 from model.datasets.stays import Outcomes, Stays, drop_implausible
 from model.errors import RecipeError
 from model.evaluate.horizons import Evaluation, evaluate_steps
@@ -85,10 +85,9 @@ def train(
     else:
         logits = work.rehearse(examples)
         model = work.fit(examples, "model")
-    figures = _settle(model, recipe, held_out, logits)
-    model.reference = (
-        None if plan else Reference.fit(learnt.stays.values, calibrated(model, logits, held_out.stays))
-    )
+    risks = _settle(model, recipe, held_out, logits)
+    model.reference = None if plan else Reference.fit(learnt.stays.values, risks)
+    figures = evaluate_steps(risks, held_out.stays, held_out.outcomes)
     if group.leads:
         artifact.save(model, out, _card(recipe, learnt, validation, figures, plan))
     return model, figures
@@ -108,7 +107,7 @@ class _Work:
 
     def rehearse(self, examples: Examples) -> NDArray[np.float32]:
         """Logits of every step by models that did not learn from the patient: [P + E]."""
-        owner = np.repeat(np.arange(len(examples.stays)), np.diff(step_starts(examples.stays)))
+        owner = step_owners(examples.stays)
         logits = np.empty(len(owner), dtype=np.float32)
         folds = StratifiedKFold(self.recipe.calibration_folds, shuffle=True, random_state=self.recipe.seed)
         for fold, (seen, unseen) in enumerate(folds.split(examples.died, examples.died)):
@@ -146,14 +145,16 @@ def _check_apart(learnt: Recorded, validation: Recorded | None) -> None:
         raise RecipeError("private training cannot be validated on patients it learns from: name another set")
 
 
-def _settle(model: RiskModel, recipe: Recipe, held_out: Recorded, logits: NDArray[np.float32]) -> Evaluation:
-    """Fit what is fitted on held-out patients, given the logits of their steps; the figures on them."""
+def _settle(
+    model: RiskModel, recipe: Recipe, held_out: Recorded, logits: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Fit what is fitted on held-out patients, given the logits of their steps; the risks of those steps."""
     examples = held_out.examples()
     calibrate(model, examples, logits, recipe.early_weight)
     risks = calibrated(model, logits, held_out.stays)
     model.alert_threshold = alert_threshold(examples, risks)
     model.warm_after = warm_after(examples, risks)
-    return evaluate_steps(risks, held_out.stays, held_out.outcomes)
+    return risks
 
 
 def _card(

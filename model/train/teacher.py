@@ -17,7 +17,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[impo
 from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from model.datasets.padding import step_hours, step_starts
+from model.datasets.padding import step_hours, step_owners, step_starts
 from model.train.checkpoint import Checkpoint
 from model.train.examples import RAMP_HOURS, Examples
 from model.train.recipe import Recipe
@@ -38,8 +38,7 @@ def out_of_fold_targets(
 
     Folds that are in `checkpoints` are not computed again. `report` gets the number of folds done.
     """
-    starts = step_starts(examples.stays)
-    owner = np.repeat(np.arange(len(examples.stays)), np.diff(starts))
+    owner = step_owners(examples.stays)
     statistics = running_statistics(examples.stays)
     targets = np.empty(len(owner), dtype=np.float32)
     folds = StratifiedKFold(recipe.folds, shuffle=True, random_state=recipe.seed)

@@ -13,15 +13,12 @@ from rich.table import Table
 
 from model.artifact import read_description
 from model.datasets.physionet2012 import read_outcomes, read_statics, statics_beside
-from model.datasets.stays import Outcomes
 from model.errors import ArtifactError, DatasetError
-from model.evaluate import report as reports
-from model.evaluate.figures import Alerting, assess
 from model.evaluate.horizons import Evaluation
 from model.evaluate.horizons import evaluate as measure
-from stream.alert.policy import Policy, decide
 from stream.commands.options import KAFKA, Json, takes_settings
-from stream.commands.score_reader import ScoreColumns, from_file, from_topic, read
+from stream.commands.score_reader import from_file, from_topic, read
+from stream.commands.score_report import write_report
 from stream.errors import DataError
 from stream.settings import Settings
 
@@ -71,9 +68,12 @@ def evaluate(
     try:
         deaths = read_outcomes(outcomes)
         figures = measure(columns.patients, columns.hours, columns.risks, deaths)
-        if threshold is None:
-            threshold = _threshold(settings.model, columns.model_hash)
-        page = _report(report, columns, deaths, outcomes, patients, threshold) if report else None
+        page = None
+        if report:
+            statics = read_statics(patients) if patients else statics_beside(outcomes)
+            if threshold is None:
+                threshold = _threshold(settings.model, columns.model_hash)
+            page = write_report(report, columns, deaths, statics, threshold)
     except DatasetError as error:
         raise DataError(str(error)) from None
     if as_json:
@@ -98,28 +98,6 @@ def _threshold(model: Path, scored_by: str) -> float | None:
     except ArtifactError:
         return None
     return known.alert_threshold if scored_by and known.hash.startswith(scored_by) else None
-
-
-def _report(
-    folder: Path,
-    scores: ScoreColumns,
-    deaths: Outcomes,
-    outcomes: Path,
-    patients: Path | None,
-    threshold: float | None,
-) -> Path:
-    alerting = None
-    if threshold is not None:
-        policy = Policy(threshold)
-        raised = decide(policy, scores.patients, scores.hours, scores.risks, scores.warm).raised
-        alerting = Alerting(threshold, raised, str(policy))
-    statics = read_statics(patients) if patients else statics_beside(outcomes)
-    figures = assess(scores.patients, scores.hours, scores.risks, deaths, statics=statics, alerting=alerting)
-    about = {"model": scores.model_name, "hash": scores.model_hash, "foretells": scores.target}
-    try:
-        return reports.write(folder, "How good the risk scores are", figures, about=about)
-    except OSError as error:
-        raise DataError(f"cannot write the report to {folder}: {error.strerror}") from None
 
 
 def _table(figures: Evaluation) -> Table:

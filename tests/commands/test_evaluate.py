@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from model.artifact import read_description
 from stream.clients import make_sink
 from stream.commands.evaluate import evaluate
-from stream.contracts import Coordinates, ModelIdentity, News2, RiskScore, ScoreState
 from stream.errors import DataError, TopicError
 from stream.records import Outgoing
 from stream.settings import SHIPPED_MODEL, Settings
+from tests.scores import risk_score
 
 HOUR_MS = 3_600_000
 OFFSETS = count()
@@ -24,22 +24,8 @@ app.command()(evaluate)
 
 def score(patient, hours, risk, model="f" * 16, warm=True):
     at = 1_700_000_000_000 + int(hours * HOUR_MS)
-    return (
-        RiskScore(
-            id=f"t/0/{next(OFFSETS)}/{model}",
-            patient_id=patient,
-            observed_at=at,
-            scored_at=at,
-            risk=risk,
-            target="in_hospital_death",
-            model=ModelIdentity(name="gru-64", hash=model),
-            state=ScoreState(events=12, warm=warm, confidence=float(warm), late=False, stale=[]),
-            news2=News2(score=3, complete=False),
-            source=Coordinates(topic="t", partition=0, offset=0),
-        )
-        .model_dump_json()
-        .encode()
-    )
+    made = risk_score(patient, at, risk, id=f"t/0/{next(OFFSETS)}/{model}", model=model, warm=warm)
+    return made.model_dump_json().encode()
 
 
 SCORES = [

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 
-from stream.contracts import RiskScore
 from stream.records import Records
+from tests.scores import risk_score
 
 START = 1_700_000_000_000
 MINUTE = 60_000
@@ -24,20 +24,9 @@ def records(*pairs):
     )
 
 
-def score(patient, risk, minute=0.0, news2=3, complete=True, stale=(), warm=True, late=False, events=20):
+def score(patient, risk, minute=0.0, news2=3, complete=True, stale=(), **state):
     at = START + round(minute * MINUTE)
-    value = RiskScore(
-        id=f"{patient}/{at}",
-        patient_id=patient,
-        observed_at=at,
-        scored_at=at,
-        risk=risk,
-        target="in_hospital_death",
-        model={"name": "gru-64", "hash": "0" * 64},
-        state={"events": events, "warm": warm, "confidence": 1.0, "late": late, "stale": list(stale)},
-        news2={"score": news2, "complete": complete},
-        source={"topic": "t", "partition": 0, "offset": 0},
-    )
+    value = risk_score(patient, at, risk, news2=news2, complete=complete, stale=list(stale), **state)
     return patient.encode(), value.model_dump_json(exclude_none=True).encode(), at
 
 
