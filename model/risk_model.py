@@ -3,7 +3,7 @@
 `forward` scores every event of whole stays; `step` scores one event a patient from a flat state row:
 
     [ cell state (h first) | carried 37 | measured at 37 | counts 37 | encoded statics 12 | hours 1
-      | minimum 37 | maximum 37 | mean 37 | variance 37 | first 37 ]
+      | minimum 37 | maximum 37 | first 37 | mean 37 | variance 37 ]
 
 The last five are there where the model has a wide path: one layer beside the cell, over the cell's input and
 the running statistics of each variable (as the wide part of Cheng et al., Wide & Deep, 2016). The cell tells
@@ -137,7 +137,29 @@ class RiskModel(nn.Module):
         clinical units, NaN where not measured. elapsed: [N] hours since the patient's previous event, 0 at
         the first, never negative. hours: [N] since the patient's first event. Never waits for the device.
         """
-        states = state.new_empty(len(values), self.state_size)
+        states, risks = state.new_empty(len(values), self.state_size), torch.empty_like(hours)
+        whole = state.is_cuda or len(sizes) > 1
+        for rows in _pieces(len(states), whole=whole):
+            risks[rows] = self._advance(
+                state[rows],
+                states[rows],
+                values[rows],
+                elapsed[rows],
+                hours[rows],
+                sizes if whole else [rows.stop - rows.start],
+            )
+        return states, risks
+
+    def _advance(
+        self,
+        state: Tensor,
+        states: Tensor,
+        values: Tensor,
+        elapsed: Tensor,
+        hours: Tensor,
+        sizes: Sequence[int],
+    ) -> Tensor:
+        """Write the rows after N events to `states`; the calibrated risks [N]."""
         before, cells = self.cell_state(state), self.cell_state(states)
         inputs = self.observe(state, states, values, elapsed, hours, sizes)
         for wave, cell in zip(inputs.split_with_sizes(sizes), cells.split_with_sizes(sizes), strict=True):
@@ -148,7 +170,7 @@ class RiskModel(nn.Module):
         for rows in _pieces(len(states), whole=state.is_cuda):
             statistics = self.statistics(states[rows], inputs[rows])
             logits[rows] = self.logits(hidden[rows], inputs[rows], statistics)
-        return states, self.risk(logits, hours)
+        return self.risk(logits, hours)
 
     def observe(
         self,

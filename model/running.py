@@ -17,21 +17,28 @@ from model.features import INPUT_SIZES, LIMIT
 _VARIABLES = INPUT_SIZES[0]
 RUNNING_SIZE = 5 * _VARIABLES
 """Floats of the state row."""
-STATISTICS_SIZE = 6 * _VARIABLES
+STATISTICS_SIZE = 10 * _VARIABLES
 """Columns of what `columns` and `sequence` return: minimum, maximum, mean, change since the first value,
-standard deviation, and the log1p of the number of measurements; all 0 where never measured."""
+standard deviation, and the log1p of the number of measurements; then what of the minimum and of the last
+value lies below -`USUAL`, and what of the maximum and of the last value lies above `USUAL`. All 0 where never
+measured.
+
+Risk often rises on both sides of what is usual: with the last four a linear layer can follow it (hinge
+functions, as in Friedman, Multivariate Adaptive Regression Splines, 1991)."""
+
+USUAL = 1.0
+"""Standard deviations from the mean."""
 
 
 class Running(NamedTuple):
-    """The statistics' part of the state row, as views of it: [B, V] each, float32, always finite. Where never
-    measured the minimum is LIMIT, the maximum -LIMIT, the others 0 within rounding. variance: of all values,
-    as they are."""
+    """The statistics' part of the state row, as views of it: [B, V] each, float32, always finite; all 0
+    within rounding where never measured. variance: of all values, as they are."""
 
     minimum: Tensor
     maximum: Tensor
+    first: Tensor
     mean: Tensor
     variance: Tensor
-    first: Tensor
 
 
 def split_running(running: Tensor) -> Running:
@@ -41,28 +48,30 @@ def split_running(running: Tensor) -> Running:
 
 def initial() -> Tensor:
     """Of a patient of whom nothing was measured: [RUNNING_SIZE]."""
-    return torch.cat([torch.full((_VARIABLES,), value) for value in (LIMIT, -LIMIT, 0.0, 0.0, 0.0)])
+    return torch.zeros(RUNNING_SIZE)
 
 
 def scan(old: Running, new: Running, inputs: Tensor, counts: Tensor, sizes: Sequence[int]) -> None:
     """Write the statistics after each of N events to `new`.
 
     Events stand in waves, as in `model.risk_model.RiskModel.scan`. old: of the G patients before them.
-    inputs: [N, INPUT_SIZE], of `Features.scan`. counts: [N, V], measurements up to and with the event.
+    inputs: [N, INPUT_SIZE], of `Features.scan`: what was not seen now is carried, and changes no extreme.
+    counts: [N, V], measurements up to and with the event.
     """
     values, seen = inputs.split_with_sizes(INPUT_SIZES, dim=1)[:2]
-    missing = seen == 0
-    low, high = values.masked_fill(missing, LIMIT), values.masked_fill(missing, -LIMIT)
     share, begins = seen / counts.clamp(min=1), counts <= 1
-    waves = (part.split_with_sizes(sizes) for part in (values, low, high, share, begins, *new))
+    waves = (part.split_with_sizes(sizes) for part in (values, share, begins, *new))
     before = old
-    for value, lowest, highest, weight, begun, *written in zip(*waves, strict=True):
+    for value, weight, begun, *written in zip(*waves, strict=True):
         last, now = Running(*(part[: len(value)] for part in before)), Running(*written)
-        torch.minimum(last.minimum, lowest, out=now.minimum)
-        torch.maximum(last.maximum, highest, out=now.maximum)
+        for extreme, known, found in (
+            (torch.minimum, last.minimum, now.minimum),
+            (torch.maximum, last.maximum, now.maximum),
+        ):
+            extreme(torch.where(begun, value, known), value, out=found)
+        torch.where(begun, value, last.first, out=now.first)
         torch.lerp(last.mean, value, weight, out=now.mean)
         torch.lerp(last.variance, (value - last.mean).mul_(value - now.mean), weight, out=now.variance)
-        torch.where(begun, value, last.first, out=now.first)
         before = now
 
 
@@ -75,12 +84,13 @@ def sequence(inputs: Tensor) -> Tensor:
     mean = known.cumsum(dim=1) / counts.clamp(min=1)
     variance = known.square().cumsum(dim=1) / counts.clamp(min=1) - mean.square()
     begins = (seen > 0) & (counts == 1)
+    never = counts == 0
     found = Running(
-        values.masked_fill(missing, LIMIT).cummin(dim=1).values,
-        values.masked_fill(missing, -LIMIT).cummax(dim=1).values,
+        torch.where(never, values, values.masked_fill(missing, LIMIT).cummin(dim=1).values),
+        torch.where(never, values, values.masked_fill(missing, -LIMIT).cummax(dim=1).values),
+        torch.where(never, values, (values * begins).cumsum(dim=1)),
         mean.float(),
         variance.clamp(min=0).float(),
-        torch.where(counts == 0, values, (values * begins).cumsum(dim=1)),
     )
     return columns(found, inputs, counts)
 
@@ -89,13 +99,17 @@ def columns(found: Running, inputs: Tensor, counts: Tensor) -> Tensor:
     """What the model sees of the statistics after events: [..., STATISTICS_SIZE]. inputs, counts: of the same
     events, as for `scan`."""
     values = inputs[..., :_VARIABLES]
-    ever = (counts > 0).to(values.dtype)
     seen = values.new_empty(*values.shape[:-1], STATISTICS_SIZE)
-    minimum, maximum, mean, change, deviation, logarithm = seen.chunk(6, dim=-1)
-    torch.mul(found.minimum, ever, out=minimum)
-    torch.mul(found.maximum, ever, out=maximum)
+    minimum, maximum, mean, change, deviation, logarithm, *beyond = seen.chunk(10, dim=-1)
+    minimum.copy_(found.minimum)
+    maximum.copy_(found.maximum)
     mean.copy_(found.mean)
     torch.sub(values, found.first, out=change)
     torch.sqrt(found.variance, out=deviation)
     torch.log1p(counts, out=logarithm)
+    lowest_below, below, highest_above, above = beyond
+    for part, out in ((minimum, lowest_below), (values, below)):
+        torch.clamp(part, max=-USUAL, out=out).add_(USUAL)
+    for part, out in ((maximum, highest_above), (values, above)):
+        torch.clamp(part, min=USUAL, out=out).sub_(USUAL)
     return seen

@@ -20,7 +20,7 @@ from model.evaluate.horizons import Evaluation, evaluate_steps
 from model.evaluate.offline import calibrated, step_logits
 from model.reference import Reference
 from model.risk_model import RiskModel
-from model.train.calibration import calibrate
+from model.train.calibration import calibrate, centre
 from model.train.distributed import ALONE, Group
 from model.train.examples import Examples
 from model.train.fit import Progress, fit
@@ -83,8 +83,9 @@ def train(
         model = work.fit(examples, "model", validation.examples())
         logits = step_logits(model, validation.stays)
     else:
-        logits = work.rehearse(examples)
+        logits, seen = work.rehearse(examples)
         model = work.fit(examples, "model")
+        centre(model, examples, seen, step_logits(model, learnt.stays), recipe.early_weight)
     risks = _settle(model, recipe, held_out, logits)
     model.reference = None if plan else Reference.fit(learnt.stays.values, risks)
     figures = evaluate_steps(risks, held_out.stays, held_out.outcomes)
@@ -105,15 +106,18 @@ class _Work:
     plan: Plan | None
     rounds: int = 0
 
-    def rehearse(self, examples: Examples) -> NDArray[np.float32]:
-        """Logits of every step by models that did not learn from the patient: [P + E]."""
+    def rehearse(self, examples: Examples) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Logits of every step [P + E] by the model that did not learn from the patient, and the mean of
+        those by the models that did."""
         owner = step_owners(examples.stays)
-        logits = np.empty(len(owner), dtype=np.float32)
+        unseen, seen = (np.zeros(len(owner), dtype=np.float32) for _ in range(2))
         folds = StratifiedKFold(self.recipe.calibration_folds, shuffle=True, random_state=self.recipe.seed)
-        for fold, (seen, unseen) in enumerate(folds.split(examples.died, examples.died)):
-            model = self.fit(examples.select(seen), f"rehearsal-{fold}")
-            logits[np.isin(owner, unseen)] = step_logits(model, examples.stays.select(unseen))
-        return logits
+        for fold, (learnt, others) in enumerate(folds.split(examples.died, examples.died)):
+            model = self.fit(examples.select(learnt), f"rehearsal-{fold}")
+            logits, apart = step_logits(model, examples.stays), np.isin(owner, others)
+            unseen[apart] = logits[apart]
+            seen[~apart] += logits[~apart] / (self.recipe.calibration_folds - 1)
+        return unseen, seen
 
     def fit(self, examples: Examples, name: str, validation: Examples | None = None) -> RiskModel:
         checkpoints, before = self.checkpoints / name, self.rounds

@@ -39,11 +39,13 @@ def test_a_month_of_events_stays_equal():
     torch.testing.assert_close(synthetic.stepped(model, values, statics, elapsed), offline, rtol=0, atol=1e-5)
 
 
-def test_two_days_of_an_event_a_second_stay_equal():
+@pytest.mark.parametrize("seconds", [20, pytest.param(1, marks=pytest.mark.slow)])
+def test_two_days_of_frequent_events_stay_equal(seconds):
     rng = np.random.default_rng(8)
-    values, statics = torch.full((1, 172_800, len(NAMES)), torch.nan), synthetic.statics(rng, 1)
+    events = 2 * 24 * 3600 // seconds
+    values, statics = torch.full((1, events, len(NAMES)), torch.nan), synthetic.statics(rng, 1)
     values[0, ::7, INDEX["HR"]] = 90.0
-    elapsed = torch.full((1, 172_800), 1 / 3600)
+    elapsed = torch.full((1, events), seconds / 3600)
     model = MODELS["gru"]
     with torch.inference_mode():
         offline = model.risk(model(values, statics, elapsed), synthetic.since_first(elapsed))

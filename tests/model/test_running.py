@@ -12,10 +12,11 @@ VARIABLES = INPUT_SIZES[0]
 
 
 def drawn(rng, patients, events):
-    """The columns of the cell's input that count: values (carried where not seen) and seen."""
+    """The columns of the cell's input that count: values (carried where not seen, 0 before) and seen."""
     inputs = torch.zeros(patients, events, INPUT_SIZE)
     inputs[..., :VARIABLES] = torch.from_numpy(rng.uniform(-LIMIT, LIMIT, (patients, events, VARIABLES)))
     inputs[..., VARIABLES : 2 * VARIABLES] = torch.from_numpy(rng.random((patients, events, VARIABLES)) < 0.3)
+    inputs[:, 0, :VARIABLES] *= inputs[:, 0, VARIABLES : 2 * VARIABLES]
     for t in range(1, events):
         seen = inputs[:, t, VARIABLES : 2 * VARIABLES] > 0
         inputs[:, t, :VARIABLES] = torch.where(seen, inputs[:, t, :VARIABLES], inputs[:, t - 1, :VARIABLES])
@@ -45,8 +46,8 @@ def test_scan_equals_sequence(seed, patients, events):
 
 
 def test_columns_are_what_numpy_says():
-    inputs = drawn(np.random.default_rng(0), 1, 30)
-    columns = running.sequence(inputs)[0, -1].view(6, VARIABLES).numpy()
+    inputs = drawn(np.random.default_rng(0), 1, 6)
+    columns = running.sequence(inputs)[0, -1].view(10, VARIABLES).numpy()
     measured = 0
     for variable in range(VARIABLES):
         seen = inputs[0, :, VARIABLES + variable] > 0
@@ -56,9 +57,15 @@ def test_columns_are_what_numpy_says():
             continue
         measured += 1
         last, count = values[-1] - values[0], np.log1p(len(values))
-        expected = (values.min(), values.max(), values.mean(), last, values.std(), count)
+        beyond = (
+            min(values.min() + running.USUAL, 0),
+            min(values[-1] + running.USUAL, 0),
+            max(values.max() - running.USUAL, 0),
+            max(values[-1] - running.USUAL, 0),
+        )
+        expected = (values.min(), values.max(), values.mean(), last, values.std(), count, *beyond)
         assert columns[:, variable] == pytest.approx(expected, abs=1e-5)
-    assert measured > VARIABLES / 2
+    assert VARIABLES / 2 < measured < VARIABLES
 
 
 def test_a_constant_has_no_spread_after_thousands_of_events():

@@ -8,7 +8,7 @@ from model import artifact
 from model.datasets.padding import step_starts
 from model.datasets.stays import Outcomes
 from model.evaluate.offline import step_logits, step_risks
-from model.train.calibration import calibrate, fit_platt
+from model.train.calibration import calibrate, centre, fit_platt
 from model.train.examples import Examples
 from model.train.recipe import Recipe
 from model.train.run import Recorded, train
@@ -81,6 +81,13 @@ def test_calibration_makes_the_mean_risk_the_base_rate():
     starts = step_starts(examples.stays)
     by_patient = np.add.reduceat(step_risks(model, examples.stays), starts[:-1]) / np.diff(starts)
     assert by_patient.mean() == pytest.approx(examples.died.mean(), abs=0.1)
+
+
+def test_a_model_is_moved_to_the_level_of_the_others():
+    examples, model = synthetic.learnable(), synthetic.model()
+    logits = step_logits(model, examples.stays)
+    centre(model, examples, logits - 0.75, logits, early_weight=0.5)
+    np.testing.assert_allclose(step_logits(model, examples.stays), logits - 0.75, atol=1e-5)
 
 
 def test_a_run_writes_an_artifact_that_says_how_it_was_made(tmp_path):
