@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -61,7 +62,8 @@ class Runs:
     seeds: int
 
     def make(self, processes: int) -> None:
-        """Train what is missing, several at a time. Blocks for minutes to hours."""
+        """Train what is missing, several at a time; with one process, in this one. Blocks for minutes to
+        hours."""
         first = [
             (_rehearsed, self.data, self.rehearsed_folder(seed), recipe)
             for seed, recipe in self._seeded(SHIPPED)
@@ -73,11 +75,8 @@ class Runs:
             for seed, seeded in self._seeded(recipe)
             if not _is_made(self.light_folder(name, seed), seeded)
         ]
-        # Spawned: a forked child would hang in the parent's OpenMP.
-        with ProcessPoolExecutor(processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-            for jobs in (first, then):
-                for made in [pool.submit(*job) for job in jobs]:
-                    made.result()
+        for jobs in (first, then):
+            _do(jobs, processes)
 
     def rehearsed_folder(self, seed: int) -> Path:
         return self.folder / f"a-{seed}"
@@ -99,6 +98,18 @@ class Runs:
     def light(self, name: str) -> list[RiskModel]:
         """Models of one of `CELLS` or `TRIED`, not calibrated, one a seed."""
         return [artifact.load(self.light_folder(name, seed)) for seed in range(self.seeds)]
+
+
+def _do(jobs: list[tuple[Any, ...]], processes: int) -> None:
+    """Call the functions, each given with its arguments."""
+    if processes == 1:
+        for job, *given in jobs:
+            job(*given)
+        return
+    # Spawned: a forked child would hang in the parent's OpenMP.
+    with ProcessPoolExecutor(processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        for made in [pool.submit(*job) for job in jobs]:
+            made.result()
 
 
 def _is_made(folder: Path, recipe: Recipe) -> bool:
