@@ -23,7 +23,7 @@ from model.train.examples import RAMP_HOURS, Examples
 from model.train.recipe import Recipe
 from model.train.statistics import running_statistics
 
-LATE_STEPS, ANY_STEPS = 9, 5
+STEPS_A_PATIENT = 9
 """Random steps of each patient that boosting learns from, beside the last: neighbours say little more."""
 
 
@@ -77,19 +77,17 @@ def boosted(
 
 
 def sampled(examples: Examples, patients: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Flat rows of random steps of these patients: `LATE_STEPS` of which later ones are likelier, `ANY_STEPS`
-    of any time, and the last."""
+    """Flat rows of random steps of these patients, later ones more often, and their last."""
     starts, hours = step_starts(examples.stays), step_hours(examples.stays)
     rows = []
     for patient in patients:
         steps = np.arange(starts[patient], starts[patient + 1])
-        late = 0.1 + hours[steps] / RAMP_HOURS
-        for count, weights in ((LATE_STEPS, late / late.sum()), (ANY_STEPS, None)):
-            rows.append(rng.choice(steps, min(len(steps), count), replace=False, p=weights))
-        rows.append(steps[-1:])
-    return np.unique(np.concatenate(rows))
+        weights = 0.1 + hours[steps] / RAMP_HOURS
+        size = min(len(steps), STEPS_A_PATIENT)
+        chosen = rng.choice(steps, size, replace=False, p=weights / weights.sum())
+        rows.append(np.union1d(chosen, steps[-1:]))
+    return np.concatenate(rows)
 
 
 def _identity(recipe: Recipe, examples: Examples) -> dict[str, object]:
-    steps = [LATE_STEPS, ANY_STEPS]
-    return {"seed": recipe.seed, "folds": recipe.folds, "patients": len(examples.stays), "steps": steps}
+    return {"seed": recipe.seed, "folds": recipe.folds, "patients": len(examples.stays)}
