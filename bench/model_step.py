@@ -44,19 +44,25 @@ def made(shape: Shape, device: str) -> RiskModel:
     return RiskModel(shape, Normalisation.fit(values.numpy(), statics)).to(device).eval()
 
 
-def measure(model: RiskModel, batch: int, device: str) -> dict[str, float]:
-    """Microseconds a call and a patient, of calls during `SECONDS`."""
+def measure(models: list[RiskModel], batch: int, device: str) -> list[dict[str, float]]:
+    """Microseconds a call and a patient of each model, of calls during `SECONDS` for each. The models take
+    turns, so that what else the machine does falls on all."""
     values, elapsed = events(batch, device)
-    state = model.initial_state().repeat(batch, 1)
-    seconds = []
+    states = [model.initial_state().repeat(batch, 1) for model in models]
+    seconds: list[list[float]] = [[] for _ in models]
     with torch.inference_mode():
-        until = time.perf_counter() + SECONDS
-        while time.perf_counter() < until or len(seconds) < 10:
-            begin = time.perf_counter()
-            model.step(state, values, elapsed, elapsed)
-            if device == "cuda":
-                torch.cuda.synchronize()
-            seconds.append(time.perf_counter() - begin)
+        until = time.perf_counter() + SECONDS * len(models)
+        while time.perf_counter() < until or len(seconds[0]) < 10:
+            for model, state, taken in zip(models, states, seconds, strict=True):
+                begin = time.perf_counter()
+                model.step(state, values, elapsed, elapsed)
+                if device == "cuda":
+                    torch.cuda.synchronize()
+                taken.append(time.perf_counter() - begin)
+    return [figures(taken, batch) for taken in seconds]
+
+
+def figures(seconds: list[float], batch: int) -> dict[str, float]:
     median, least = float(np.median(seconds)) * 1e6, min(seconds) * 1e6
     return {
         "batch": batch,
@@ -72,9 +78,10 @@ def main() -> None:
     device = parser.parse_args().device
     torch.set_num_threads(1)
     shapes = [*(Shape(cell) for cell in CELL_NAMES), Recipe().shape]
-    results = {
-        shape.name: [measure(made(shape, device), batch, device) for batch in BATCHES] for shape in shapes
-    }
+    models = [made(shape, device) for shape in shapes]
+    measured = [measure(models, batch, device) for batch in BATCHES]
+    names = [shape.name for shape in shapes]
+    results = dict(zip(names, (list(rows) for rows in zip(*measured, strict=True)), strict=True))
     table = Table("cell", *(f"{batch:,}" for batch in BATCHES), title="µs a call, a patient (fastest)")
     for cell, rows in results.items():
         table.add_row(
