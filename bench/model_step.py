@@ -80,8 +80,7 @@ def main() -> None:
     shapes = [*(Shape(cell) for cell in CELL_NAMES), Recipe().shape]
     models = [made(shape, device) for shape in shapes]
     measured = [measure(models, batch, device) for batch in BATCHES]
-    names = [shape.name for shape in shapes]
-    results = dict(zip(names, (list(rows) for rows in zip(*measured, strict=True)), strict=True))
+    results = {model.name: [rows[place] for rows in measured] for place, model in enumerate(models)}
     table = Table("cell", *(f"{batch:,}" for batch in BATCHES), title="µs a call, a patient (fastest)")
     for cell, rows in results.items():
         table.add_row(

@@ -33,7 +33,6 @@ CELLS = {
 """The cells alone: no wide path, no teacher, nothing hidden."""
 
 TRIED = {
-    "the recipe itself": SHIPPED,
     "without a teacher": replace(SHIPPED, folds=0),
     "the teacher alone, no outcome": replace(SHIPPED, label_weight=0.0),
     "half teacher, half outcome": replace(SHIPPED, label_weight=0.5),
@@ -113,23 +112,27 @@ def _do(jobs: list[tuple[Any, ...]], processes: int) -> None:
 
 
 def _is_made(folder: Path, recipe: Recipe) -> bool:
-    """Whether the folder has the recipe's model. What it has of another one is removed."""
-    if not (folder / artifact.DESCRIPTION).exists():
-        return False
+    """Whether the folder has the recipe's model."""
     with suppress(ArtifactError):
         artifact.load(folder)
-        if artifact.read_description(folder).training.recipe == recipe.to_json():
-            return True
-    shutil.rmtree(folder)
+        return artifact.read_description(folder).training.recipe == recipe.to_json()
     return False
 
 
+def _clear(folder: Path) -> None:
+    """Remove a model that was made by another recipe; a run that was cut off stays, and goes on."""
+    if (folder / artifact.DESCRIPTION).exists():
+        shutil.rmtree(folder)
+
+
 def _rehearsed(data: Path, folder: Path, recipe: Recipe) -> None:
+    _clear(folder)
     train(recipe, Recorded.read(data, "a"), None, folder)
 
 
 def _light(data: Path, folder: Path, recipe: Recipe, teacher: Path) -> None:
     """One fit, without what `train` makes of it."""
+    _clear(folder)
     examples = Recorded.read(data, "a").examples()
     if recipe.folds:
         examples = replace(examples, targets=out_of_fold_targets(recipe, examples, checkpoints=teacher))

@@ -63,7 +63,8 @@ def fit(
     if plan:
         plan.check(recipe, examples)
     run = _Run(recipe, _initial(recipe, examples, private=plan is not None), examples, group, plan)
-    identity = {**asdict(recipe), "patients": len(examples.stays), "parameters": run.parameters}
+    parameters = sum(weight.numel() for weight in run.model.parameters())
+    identity = {**asdict(recipe), "patients": len(examples.stays), "parameters": parameters}
     identity |= {"plan": asdict(plan)} if plan else {}
     saved = Checkpoint(checkpoint if group.leads else None, identity)
     run.restore(group.shared(saved.read))
@@ -141,7 +142,6 @@ class _Run:
         )
         self.epoch, self.steps, self.stale = 0, 0, 0
         self.best_loss = math.inf
-        self.parameters = sum(weight.numel() for weight in model.parameters())
 
     def train_epoch(self) -> float:
         """Every patient once; the mean loss."""
