@@ -20,7 +20,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
 from model import running
 from model.cells import make_cell
@@ -207,12 +206,16 @@ class RiskModel(nn.Module):
 
     def logits(self, hidden: Tensor, inputs: Tensor, statistics: Tensor | None) -> Tensor:
         """Uncalibrated logits [...] of hidden states [..., H] and what `observe` gives of the same events."""
+        of_hidden, of_widened = self.head.weight[0].split_with_sizes(
+            (self.shape.hidden_size, self.shape.wide_size)
+        )
+        logits = torch.addmv(self.head.bias, self.dropout(hidden.flatten(0, -2)), of_hidden)
         if self.wide is not None and statistics is not None:
-            of_inputs, of_statistics = self.wide.weight.split_with_sizes((INPUT_SIZE, STATISTICS_SIZE), dim=1)
-            widened = linear(inputs, of_inputs, self.wide.bias) + linear(statistics, of_statistics)
-            hidden = torch.cat((hidden, widened.relu_()), dim=-1)
-        logits: Tensor = self.head(self.dropout(hidden))
-        return logits.squeeze(-1)
+            of_inputs, of_statistics = self.wide.weight.t().split_with_sizes((INPUT_SIZE, STATISTICS_SIZE))
+            widened = torch.addmm(self.wide.bias, inputs.flatten(0, -2), of_inputs)
+            widened = widened.addmm_(statistics.flatten(0, -2), of_statistics).relu_()
+            logits = torch.addmv(logits, self.dropout(widened), of_widened)
+        return logits.view(hidden.shape[:-1])
 
     def running(self, state: Tensor) -> Running | None:
         """Views of the running statistics in the rows [B, state_size]; None without a wide path."""

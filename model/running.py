@@ -59,7 +59,7 @@ def scan(old: Running, new: Running, inputs: Tensor, counts: Tensor, sizes: Sequ
     counts: [N, V], measurements up to and with the event.
     """
     values, seen = inputs.split_with_sizes(INPUT_SIZES, dim=1)[:2]
-    share, begins = seen / counts.clamp(min=1), counts <= 1
+    share, begins = seen / counts.clamp(min=1), (2 - counts).clamp_(0, 1)
     waves = (part.split_with_sizes(sizes) for part in (values, share, begins, *new))
     before = old
     for value, weight, begun, *written in zip(*waves, strict=True):
@@ -68,8 +68,8 @@ def scan(old: Running, new: Running, inputs: Tensor, counts: Tensor, sizes: Sequ
             (torch.minimum, last.minimum, now.minimum),
             (torch.maximum, last.maximum, now.maximum),
         ):
-            extreme(torch.where(begun, value, known), value, out=found)
-        torch.where(begun, value, last.first, out=now.first)
+            extreme(torch.lerp(known, value, begun), value, out=found)
+        torch.lerp(last.first, value, begun, out=now.first)
         torch.lerp(last.mean, value, weight, out=now.mean)
         torch.lerp(last.variance, (value - last.mean).mul_(value - now.mean), weight, out=now.variance)
         before = now
@@ -108,8 +108,10 @@ def columns(found: Running, inputs: Tensor, counts: Tensor) -> Tensor:
     torch.sqrt(found.variance, out=deviation)
     torch.log1p(counts, out=logarithm)
     lowest_below, below, highest_above, above = beyond
-    for part, out in ((minimum, lowest_below), (values, below)):
-        torch.clamp(part, max=-USUAL, out=out).add_(USUAL)
-    for part, out in ((maximum, highest_above), (values, above)):
-        torch.clamp(part, min=USUAL, out=out).sub_(USUAL)
+    torch.clamp(minimum, max=-USUAL, out=lowest_below)
+    torch.clamp(values, max=-USUAL, out=below)
+    torch.clamp(maximum, min=USUAL, out=highest_above)
+    torch.clamp(values, min=USUAL, out=above)
+    seen[..., -4 * _VARIABLES : -2 * _VARIABLES].add_(USUAL)
+    seen[..., -2 * _VARIABLES :].sub_(USUAL)
     return seen
