@@ -125,9 +125,10 @@ class Contributor(Outbound):
     variable: str
     value: float = Field(description="The last measured one.")
     unit: str
-    effect: float = Field(description="Change of the risk's log-odds.")
+    effect: float = Field(description="Change of the risk's log-odds; below 0, it lowers the risk.")
+    age_seconds: int = Field(ge=0, description="From its measurement to `observed_at`.")
     text: str = Field(
-        description="In words: value, change since the previous measurement, extreme of the stay."
+        description="In words: value, its age, change since the previous measurement, extreme of the stay."
     )
 
 

@@ -211,7 +211,8 @@ class Contributions:
     rows: int64 [M], of the scores. The rest is [M, K]: variables: int64, places in `model.variables`.
     effects: float32, change of the risk's log-odds. values: float32, last measured, NaN where there is no
     further variable. previous: float32, measured before that, NaN if never; gaps: float32, hours between the
-    two. extremes: int8, 1 for the highest of the stay, -1 for the lowest, else 0.
+    two. extremes: int8, 1 for the highest of the stay, -1 for the lowest, else 0. ages: float32, hours since
+    the last was measured.
     """
 
     rows: NDArray[np.int64]
@@ -221,6 +222,7 @@ class Contributions:
     previous: NDArray[np.float32]
     gaps: NDArray[np.float32]
     extremes: NDArray[np.int8]
+    ages: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

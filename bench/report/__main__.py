@@ -103,7 +103,7 @@ def main() -> None:
         tested.outcomes,
         Statics(stays.record_ids, stays.statics),
         models[0].alert_threshold,
-        [explained(models[0], alerted, deleted)],
+        sections=[explained(models[0], alerted, deleted)],
     )
     print(RESULTS, page, sep="\n")
 

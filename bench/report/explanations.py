@@ -70,7 +70,9 @@ def told(model: RiskModel, alerted: Alerted) -> list[tuple[float, float, list[tu
     for row, (hours, risk) in enumerate(zip(alerted.hours.tolist(), alerted.risks.tolist(), strict=True)):
         named = zip(*(column[row].tolist() for column in found), strict=True)
         words = [
-            (effect, in_words(variable, *rest)) for variable, effect, *rest in named if rest[0] == rest[0]
+            (effect, in_words(variable, effect, *rest))
+            for variable, effect, *rest in named
+            if rest[0] == rest[0]
         ]
         texts.append((hours, risk, words))
     return texts

@@ -26,15 +26,15 @@ LIMITS = (
     "to those who get them, is not known from this.",
     "The figures hold for patients and recording like these. The intervals tell of chance in drawing these "
     "patients, not of other hospitals or other years.",
-    "Where the patients also stopped the training, calibrated the risk or chose the threshold, the figures "
-    "are optimistic.",
+    "Where the model learnt from these patients, the figures flatter: they are not what others may expect. "
+    "Where they stopped the training, calibrated the risk or chose the threshold, they are optimistic.",
     "Death in hospital may come days after the last observation: lead time counts to the end of the record.",
     "A patient who was treated well and lived counts as a false alarm, even where the alert was right.",
     "Many subgroups are compared, some of them small: one that stands out may do so by chance.",
 )
 METHODS = (
-    "Of each patient the last score at or before each hour counts; “last score” is the last of all. Hours "
-    "run from the patient's first score, the admission.",
+    "Of each patient the last score at or before each hour counts, also where the record ended before; “last "
+    "score” is the last of all. Hours run from the patient's first score, the admission.",
     "AUROC: share of pairs of one who died and one who survived that are ranked rightly; 0.5 is chance, 1 "
     "perfect. AUPRC: average precision; chance is the death rate.",
     "Event 1: the lesser of sensitivity and positive predictive value. Event 2: the Hosmer-Lemeshow H of "
@@ -87,8 +87,8 @@ def _header(figures: Figures, about: Mapping[str, str]) -> str:
 def _sections(figures: Figures) -> Iterator[Section]:
     yield Section("In short", answers(figures))
     yield Section("Ranking", _ranking(figures))
-    yield Section("Believing the risk", _belief(figures))
-    yield Section("Worth of acting on it", _worth(figures))
+    yield Section("Calibration: can the risk be believed?", _belief(figures))
+    yield Section("Decision curve: is it worth acting on?", _worth(figures))
     yield Section("Alerts", _alerts(figures.alerts))
     yield Section("Subgroups", _subgroups(figures))
 

@@ -28,6 +28,7 @@ class Contributors(NamedTuple):
     previous: NDArray[np.float32]
     gaps: NDArray[np.float32]
     extremes: NDArray[np.int8]
+    ages: NDArray[np.float32]
 
 
 def contributors(
@@ -48,10 +49,11 @@ def contributors(
             previous,
             new.measured_at - old.measured_at,
             _extremes(model, after, new.counts),
+            (new.hours - new.measured_at).clamp(min=0),
         )
         chosen = [column.gather(1, variables).cpu().numpy() for column in columns]
-    effect, value, before_it, gap, extreme = chosen
-    return Contributors(variables.cpu().numpy(), effect, value, before_it, gap, extreme.astype(np.int8))
+    effect, value, before_it, gap, extreme, age = chosen
+    return Contributors(variables.cpu().numpy(), effect, value, before_it, gap, extreme.astype(np.int8), age)
 
 
 def _extremes(model: RiskModel, after: Tensor, counts: Tensor) -> Tensor:

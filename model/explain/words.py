@@ -18,12 +18,24 @@ SPOKEN = {
 """UCUM units that nobody says as they are written."""
 
 
-def in_words(variable: int, value: float, previous: float, gap: float, extreme: int) -> str:
-    """variable: its place in `model.variables`. The rest is a row of `stream.records.Contributions`."""
+AT_ONCE = 1 / 60
+"""Hours within which a value is of now: one that is older is told with its age."""
+
+
+def in_words(
+    variable: int, effect: float, value: float, previous: float, gap: float, extreme: int, age: float
+) -> str:
+    """A row of `stream.records.Contributions`."""
+    words = _finding(variable, value, previous, gap, extreme, age)
+    return f"{words}; lowers the risk" if effect < 0 else words
+
+
+def _finding(variable: int, value: float, previous: float, gap: float, extreme: int, age: float) -> str:
     known = VARIABLES[variable]
+    since = f" {_time(age)} ago" if age >= AT_ONCE else ""
     if known.name == "MechVent":
-        return "mechanically ventilated"
-    parts = [f"{known.label} {_quantity(value, known.unit)}"]
+        return f"mechanically ventilated{since}"
+    parts = [f"{known.label} {_quantity(value, known.unit)}{since}"]
     if math.isfinite(previous) and value != previous:
         way = "up" if value > previous else "down"
         parts.append(f"{way} from {_quantity(previous, known.unit)} {_time(gap)} before")

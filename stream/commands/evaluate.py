@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model.artifact import read_description
+from model.artifact import Description, read_description
 from model.datasets.physionet2012 import read_outcomes, read_statics, statics_beside
 from model.errors import ArtifactError, DatasetError
 from model.evaluate.horizons import Evaluation
@@ -64,24 +64,43 @@ def evaluate(
     """
     if threshold is not None and not 0 < threshold <= 1:
         raise typer.BadParameter("must be above 0 and at most 1", param_hint="--threshold")
+    if not report and (threshold is not None or patients):
+        raise typer.BadParameter("is of the report: give --report too", param_hint="--threshold, --patients")
     columns = read(_lines(settings, scores), model_hash)
+    known = _made_by(settings.model, columns.model_hash)
     try:
         deaths = read_outcomes(outcomes)
         figures = measure(columns.patients, columns.hours, columns.risks, deaths)
         page = None
         if report:
             statics = read_statics(patients) if patients else statics_beside(outcomes)
-            if threshold is None:
-                threshold = _threshold(settings.model, columns.model_hash)
-            page = write_report(report, columns, deaths, statics, threshold)
+            page = write_report(
+                report,
+                columns,
+                deaths,
+                statics,
+                known.alert_threshold if known and threshold is None else threshold,
+                learnt_from=known.training.data if known else None,
+            )
     except DatasetError as error:
         raise DataError(str(error)) from None
     if as_json:
         typer.echo(json.dumps(figures.to_json()))
     else:
         Console().print(_table(figures))
+    if known:
+        typer.echo(
+            f"the model's training: {known.training.data}; figures of patients whom it learnt from flatter",
+            err=True,
+        )
     if page:
         typer.echo(f"report: {page}", err=True)
+        if not known and threshold is None:
+            typer.echo(
+                f"the report counts no alerts: the scores are not of the model in {settings.model}. Give "
+                "theirs with --model, or --threshold",
+                err=True,
+            )
 
 
 def _lines(settings: Settings, scores: str | None) -> Iterator[bytes]:
@@ -91,13 +110,13 @@ def _lines(settings: Settings, scores: str | None) -> Iterator[bytes]:
     return from_topic(settings, scores or settings.scores_topic)
 
 
-def _threshold(model: Path, scored_by: str) -> float | None:
-    """The alert threshold of the artifact in `model`, where the scores are of that model."""
+def _made_by(model: Path, scored_by: str) -> Description | None:
+    """What is known of the model in `model`, where the scores are its own."""
     try:
         known = read_description(model)
     except ArtifactError:
         return None
-    return known.alert_threshold if scored_by and known.hash.startswith(scored_by) else None
+    return known if scored_by and known.hash.startswith(scored_by) else None
 
 
 def _table(figures: Evaluation) -> Table:

@@ -78,9 +78,12 @@ def from_file(path: Path) -> Iterator[bytes]:
 
 def read(lines: Iterable[bytes], model_hash: str | None) -> ScoreColumns:
     """RiskScores as columns, of the model whose hash begins with `model_hash`; one that comes twice under the
-    same id counts once. Raises `DataError` where a line is no RiskScore or more than one model is left."""
+    same id counts once. Raises `DataError` where a line is no RiskScore, none is of that model, or more than
+    one model is left."""
     wanted = (score for score in _parsed(lines) if score.model.hash.startswith(model_hash or ""))
     scores = list({score.id: score for score in wanted}.values())
+    if model_hash and not scores:
+        raise DataError(f"no score is of a model whose hash begins with {model_hash}")
     models = {score.model.hash: score for score in scores}
     if len(models) > 1:
         hashes = ", ".join(sorted(models))

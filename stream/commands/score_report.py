@@ -20,11 +20,16 @@ def write_report(
     outcomes: Outcomes,
     statics: Statics | None,
     threshold: float | None,
+    *,
+    learnt_from: str | None = None,
     sections: Sequence[Section] = (),
 ) -> Path:
-    """Write the report of the scores to `folder`; the path of its page. threshold: of the alert policy, None
-    for no alerts. sections: more of the page. Raises `DatasetError` where no scored patient has an outcome,
-    `DataError` where the folder cannot be written."""
+    """Write the report of the scores to `folder`; the path of its page.
+
+    threshold: of the alert policy, None for no alerts. learnt_from: what the model was trained on, where
+    known. sections: more of the page. Raises `DatasetError` where no scored patient has an outcome,
+    `DataError` where the folder cannot be written.
+    """
     alerting = None
     if threshold is not None:
         policy = Policy(threshold)
@@ -33,7 +38,12 @@ def write_report(
     figures = assess(
         scores.patients, scores.hours, scores.risks, outcomes, statics=statics, alerting=alerting
     )
-    about = {"model": scores.model_name, "hash": scores.model_hash, "foretells": scores.target}
+    about = {
+        "model": scores.model_name,
+        "hash": scores.model_hash,
+        "foretells": scores.target.replace("_", " "),
+    }
+    about |= {"the model was trained on": learnt_from} if learnt_from else {}
     try:
         return report.write(folder, "How good the risk scores are", figures, about=about, sections=sections)
     except OSError as error:

@@ -79,8 +79,8 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model on recorded stays. The defaults are the recipe of the model that is shipped; with
-    --dp-epsilon, those of a private one: docs/privacy.md. Started by torchrun, all its processes train one
-    model."""
+    --dp-epsilon, those of a private one (smaller, no teacher: docs/privacy.md). Started by torchrun, all its
+    processes train one model."""
     torch.set_num_threads(threads)
     given = {
         "cell": cell,
@@ -98,6 +98,8 @@ def train(
         "seed": seed,
     }
     privacy = _privacy(dp_epsilon, dp_delta, dp_clip)
+    if privacy and (validate is None or validate in learn.split("+")):
+        raise SettingsError("private training needs --validate: a set of other patients than it learns from")
     recipe = _recipe(PRIVATE if privacy else DEFAULT, context, given)
     try:
         with joined() as group:

@@ -72,8 +72,9 @@ class ScoreEncoder:
 
 def _contributors(given: Contributions) -> Iterator[tuple[int, bytes]]:
     """The row of each explained score and its contributors as JSON."""
-    columns = (given.variables, given.effects, given.values, given.previous, given.gaps, given.extremes)
-    for row, *named in zip(given.rows.tolist(), *(column.tolist() for column in columns), strict=True):
+    found = (given.effects, given.values, given.previous, given.gaps, given.extremes, given.ages)
+    columns = (column.tolist() for column in (given.rows, given.variables, *found))
+    for row, *named in zip(*columns, strict=True):
         yield (
             row,
             msgspec.json.encode(
@@ -83,7 +84,8 @@ def _contributors(given: Contributions) -> Iterator[tuple[int, bytes]]:
                         "value": float(f"{value:.7g}"),
                         "unit": VARIABLES[variable].unit,
                         "effect": round(effect, 4),
-                        "text": in_words(variable, value, *rest),
+                        "age_seconds": round(3600 * rest[-1]),
+                        "text": in_words(variable, effect, value, *rest),
                     }
                     for variable, effect, value, *rest in zip(*named, strict=True)
                     if math.isfinite(value)

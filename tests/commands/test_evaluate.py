@@ -105,6 +105,8 @@ def test_scores_of_two_models_are_not_mixed(tmp_path, outcomes):
     with pytest.raises(DataError, match="2 models"):
         run("--outcomes", outcomes, "--scores", path)
     check(run("--outcomes", outcomes, "--scores", path, "--model-hash", "fff"))
+    with pytest.raises(DataError, match="no score is of a model whose hash begins with abc"):
+        run("--outcomes", outcomes, "--scores", path, "--model-hash", "abc")
 
 
 @pytest.mark.parametrize("line", [b"{}", b"not json", b"\xff\xfe", b'{"patient_id": 3}'])
@@ -141,6 +143,14 @@ def ward(tmp_path):
     return tmp_path
 
 
+def told(ward, *arguments):
+    """What is said about the scores on standard error."""
+    given = ("--outcomes", ward / "deaths.csv", "--scores", ward / "scores.jsonl", *arguments)
+    result = CliRunner().invoke(app, [*map(str, given)])
+    assert result.exit_code == 0, result.output
+    return result.stderr
+
+
 def report(ward, *arguments):
     given = ("--outcomes", ward / "deaths.csv", "--scores", ward / "scores.jsonl", "--report", ward / "out")
     run(*given, *arguments)
@@ -149,7 +159,7 @@ def report(ward, *arguments):
 
 def test_a_report_of_a_file_of_scores(ward):
     found = report(ward, "--threshold", "0.5", "--patients", ward / "patients.csv")
-    assert found["about"] == {"model": "gru-64", "hash": "f" * 16, "foretells": "in_hospital_death"}
+    assert found["about"] == {"model": "gru-64", "hash": "f" * 16, "foretells": "in hospital death"}
     assert (found["scores"], found["patients"], found["deaths"]) == (720, 60, 20)
     assert {group["of"] for group in found["subgroups"]} == {"age", "sex", "unit"}
     alerts = found["alerts"]
@@ -164,13 +174,26 @@ def test_a_report_of_a_file_of_scores(ward):
 def test_a_report_without_threshold_and_patients(ward):
     found = report(ward)
     assert found["alerts"] is None and found["subgroups"] == []
+    assert "not of the model in" in told(ward, "--report", ward / "out")
+    assert "not of the model in" not in told(ward, "--report", ward / "out", "--threshold", "0.5")
+
+
+@pytest.mark.parametrize("flag", ["--threshold=0.5", "--patients=patients.csv"])
+def test_what_is_of_the_report_needs_one(tmp_path, outcomes, flag):
+    (tmp_path / "scores.jsonl").write_bytes(b"\n".join(SCORES))
+    given = ["--outcomes", str(outcomes), "--scores", str(tmp_path / "scores.jsonl"), flag]
+    result = CliRunner().invoke(app, given)
+    assert result.exit_code == 2 and "--report" in result.output
 
 
 def test_scores_of_the_model_at_hand_alert_at_its_threshold(ward):
     known = read_description(SHIPPED_MODEL)
     lines = (ward / "scores.jsonl").read_bytes().replace(b"f" * 16, known.hash[:16].encode())
     (ward / "scores.jsonl").write_bytes(lines)
-    assert report(ward)["alerts"]["threshold"] == pytest.approx(known.alert_threshold)
+    found = report(ward)
+    assert found["alerts"]["threshold"] == pytest.approx(known.alert_threshold)
+    assert found["about"]["the model was trained on"] == known.training.data
+    assert known.training.data in told(ward)
 
 
 def test_subgroups_come_from_the_set_beside_the_outcomes(ward):

@@ -105,7 +105,7 @@ def test_a_private_model_is_told_in_words(sets):
     ("flags", "why"),
     [
         ([*PRIVATE, "--folds=2"], "teacher"),
-        ([*PRIVATE, "--validate=a"], "validated on patients"),
+        ([*PRIVATE, "--validate=a"], "needs --validate"),
         ([*PRIVATE, "--dp-delta=0.5"], "delta"),
         (["--dp-clip=1"], "--dp-epsilon"),
     ],

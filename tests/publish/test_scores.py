@@ -127,11 +127,12 @@ def test_contributors_are_told_in_words() -> None:
     contributions = Contributions(
         np.array([1]),
         np.array([[INDEX["SaO2"], INDEX["MechVent"], INDEX["pH"]]]),
-        np.array([[0.81, 0.2, 0.0]], np.float32),
+        np.array([[0.81, -0.2, 0.0]], np.float32),
         np.array([[84, 1, np.nan]], np.float32),
         np.array([[91, np.nan, np.nan]], np.float32),
         np.array([[40 / 60, 0, 0]], np.float32),
         np.array([[-1, 0, 0]], np.int8),
+        np.array([[0, 12, 0]], np.float32),
     )
     scores = Scores(
         events, column.astype(np.float32), column + 1, column > 0, nothing, nothing, contributions
@@ -144,7 +145,11 @@ def test_contributors_are_told_in_words() -> None:
     assert (saturation.variable, saturation.value, saturation.unit) == ("SaO2", 84, "%")
     assert saturation.effect == pytest.approx(0.81)
     assert saturation.text == "oxygen saturation 84 %, down from 91 % 40 min before, lowest of the stay"
-    assert ventilated.text == "mechanically ventilated"
+    assert saturation.age_seconds == 0
+    assert (ventilated.text, ventilated.age_seconds) == (
+        "mechanically ventilated 12 h ago; lowers the risk",
+        43_200,
+    )
     assert explained.source.offset == 1
 
 

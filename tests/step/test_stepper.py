@@ -87,7 +87,7 @@ def told_in(scores: Scores) -> dict[int, list[object]]:
     given_ = scores.contributions
     if given_ is None:
         return {}
-    columns_ = (given_.variables, given_.effects, given_.values, given_.previous, given_.gaps)
+    columns_ = (given_.variables, given_.effects, given_.values, given_.previous, given_.gaps, given_.ages)
     return {
         int(scores.events.offsets[row]): [column[place].tolist() for column in columns_]
         for place, row in enumerate(given_.rows)

@@ -20,8 +20,8 @@ from tests.model.evaluate.made import statics, ward
 SECTIONS = [
     "In short",
     "Ranking",
-    "Believing the risk",
-    "Worth of acting on it",
+    "Calibration: can the risk be believed?",
+    "Decision curve: is it worth acting on?",
     "Alerts",
     "Subgroups",
     "Limits",
