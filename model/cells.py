@@ -75,7 +75,6 @@ class GRUCell(Cell):
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size, hidden_size)
         self.rnn = nn.GRU(input_size, hidden_size, batch_first=True)
-        _begin(self.rnn)
 
     def forward(self, inputs: Tensor) -> Tensor:
         hidden: Tensor = self.rnn(inputs)[0]
@@ -98,7 +97,6 @@ class GRUDCell(Cell):
             raise ValueError("GRU-D reads the columns of model.features")
         variables = INPUT_SIZES[0]
         self.rnn = nn.GRU(input_size, hidden_size, batch_first=True)
-        _begin(self.rnn)
         self.value_decay = nn.Parameter(torch.tensor([[0.05], [0.0]]).repeat(1, variables))
         self.hidden_decay = nn.Linear(variables + 1, hidden_size)
         nn.init.normal_(self.hidden_decay.weight, std=0.01)
@@ -125,19 +123,6 @@ class GRUDCell(Cell):
         times = torch.cat((age, rest[-1]), dim=-1)
         hidden = torch.exp(-torch.relu(self.hidden_decay(times)))
         return torch.cat((carried * kept, seen, age, *rest), dim=-1), hidden
-
-
-def _begin(gru: nn.GRU) -> None:
-    """Initial weights, gate by gate: of the input by Glorot and Bengio (2010), of the hidden state orthogonal
-    (Saxe et al. 2014). The update gate's bias of -1 makes the state follow the events at first: most of what
-    it then holds is new; what to keep for longer is learnt."""
-    w_input, w_hidden, b_input, b_hidden = gru.all_weights[0]
-    for weights, initialise in ((w_input, nn.init.xavier_uniform_), (w_hidden, nn.init.orthogonal_)):
-        for gate in weights.detach().chunk(3):
-            initialise(gate)
-    nn.init.zeros_(b_input)
-    nn.init.zeros_(b_hidden)
-    b_input.detach().chunk(3)[1].fill_(-1.0)
 
 
 def _gru_step(gru: nn.GRU, inputs: Tensor, h: Tensor) -> Tensor:
