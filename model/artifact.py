@@ -71,7 +71,7 @@ class Description(_Strict):
     statics: tuple[str, ...]
     normalisation: _Normalisation
     calibration: _Calibration
-    alert_threshold: float = Field(ge=0, le=1)
+    alert_threshold: float = Field(gt=0, le=1)
     warm_after: int = Field(ge=1)
     reference: Reference | None = None
     training: Card

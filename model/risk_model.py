@@ -209,13 +209,14 @@ class RiskModel(nn.Module):
         of_hidden, of_widened = self.head.weight[0].split_with_sizes(
             (self.shape.hidden_size, self.shape.wide_size)
         )
-        logits = torch.addmv(self.head.bias, self.dropout(hidden.flatten(0, -2)), of_hidden)
+        hidden = hidden.flatten(0, -2)
+        logits = torch.addmv(self.head.bias.expand(len(hidden)), self.dropout(hidden), of_hidden)
         if self.wide is not None and statistics is not None:
             of_inputs, of_statistics = self.wide.weight.t().split_with_sizes((INPUT_SIZE, STATISTICS_SIZE))
             widened = torch.addmm(self.wide.bias, inputs.flatten(0, -2), of_inputs)
             widened = widened.addmm_(statistics.flatten(0, -2), of_statistics).relu_()
             logits = torch.addmv(logits, self.dropout(widened), of_widened)
-        return logits.view(hidden.shape[:-1])
+        return logits.view(inputs.shape[:-1])
 
     def running(self, state: Tensor) -> Running | None:
         """Views of the running statistics in the rows [B, state_size]; None without a wide path."""

@@ -72,7 +72,7 @@ def read_statics(path: Path) -> Statics:
             values[:, STATICS.index(DESCRIPTORS[name])] = [float(row[name] or "nan") for row in rows]
     except OSError as error:
         raise DatasetError(f"cannot read patients {path}: {error.strerror}") from error
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (KeyError, TypeError, ValueError, OverflowError, csv.Error):
         raise DatasetError(
             f"{path}: columns RecordID, Age, Gender, ICUType must hold numbers, and there must be a patient"
         ) from None
@@ -84,14 +84,16 @@ def read_outcomes(path: Path) -> Outcomes:
     try:
         with path.open(newline="") as file:
             rows = [(int(row["RecordID"]), int(row["In-hospital_death"])) for row in csv.DictReader(file)]
+        records = np.array([record for record, _ in rows], dtype=np.int32)
     except OSError as error:
         raise DatasetError(f"cannot read outcomes {path}: {error.strerror}") from error
-    except (KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"{path}: columns RecordID and In-hospital_death must hold integers") from error
+    except (KeyError, TypeError, ValueError, OverflowError, csv.Error):
+        raise DatasetError(f"{path}: columns RecordID and In-hospital_death must hold integers") from None
     if not rows or any(death not in (0, 1) for _, death in rows):
         raise DatasetError(f"{path}: In-hospital_death must be 0 or 1, and there must be a patient")
-    records, died = zip(*rows, strict=True)
-    return Outcomes(np.array(records, dtype=np.int32), np.array(died, dtype=np.bool_))
+    if len(set(rows)) > len(np.unique(records)):
+        raise DatasetError(f"{path}: a patient has two outcomes")
+    return Outcomes(records, np.array([death for _, death in rows], dtype=np.bool_))
 
 
 def outcomes_path(data: Path, name: str) -> Path:
@@ -112,6 +114,8 @@ def _read(folder: Path, name: str) -> Stays | None:
 def _parquet_rows(path: Path) -> _Rows:
     try:
         table = pq.read_table(path, columns=["record_id", "minute", "parameter", "value"]).combine_chunks()
+        if not len(table) or any(column.null_count for column in table.columns):
+            raise ValueError("no rows, or a cell without a value")
         parameter = table["parameter"].combine_chunks().dictionary_encode()
         return _Rows(
             table["record_id"].to_numpy().astype(np.int32, copy=False),
@@ -120,8 +124,10 @@ def _parquet_rows(path: Path) -> _Rows:
             [str(name) for name in parameter.dictionary.to_pylist()],
             table["value"].to_numpy().astype(np.float32, copy=False),
         )
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"{path} is not a table of observations: {error}") from error
+    except (OSError, pa.ArrowException, TypeError, ValueError, OverflowError):
+        raise DatasetError(
+            f"{path} is not a table of observations: record_id, minute, parameter, value in each row"
+        ) from None
 
 
 def _text_rows(folder: Path) -> _Rows:
@@ -129,7 +135,7 @@ def _text_rows(folder: Path) -> _Rows:
     minutes: list[int] = []
     parameters: list[str] = []
     values: list[float] = []
-    for path in sorted(folder.glob("*.txt")):
+    for number, path in enumerate(sorted(folder.glob("*.txt")), start=1):
         try:
             with path.open(newline="") as file:
                 for row in csv.DictReader(file):
@@ -138,8 +144,10 @@ def _text_rows(folder: Path) -> _Rows:
                     minutes.append(60 * int(hours) + int(past))
                     parameters.append(row["Parameter"])
                     values.append(float(row["Value"]))
-        except (KeyError, TypeError, AttributeError, ValueError, OSError) as error:
-            raise DatasetError(f"{path}: expected rows of Time (HH:MM), Parameter, Value") from error
+        except (KeyError, TypeError, AttributeError, ValueError, OSError, csv.Error):
+            raise DatasetError(
+                f"{folder}: file {number} by name has rows other than of Time (HH:MM), Parameter, Value"
+            ) from None
     names, codes = np.unique(np.array(parameters, dtype=np.str_), return_inverse=True)
     return _Rows(
         np.array(records, dtype=np.int32),
@@ -152,6 +160,8 @@ def _text_rows(folder: Path) -> _Rows:
 
 def _stays(rows: _Rows) -> Stays:
     """Group rows to events. A parameter repeated within a minute: the last value counts."""
+    if rows.minutes.size and rows.minutes.min() < 0:
+        raise DatasetError("an observation is from before the admission")
     records, first, patient = np.unique(rows.records, return_index=True, return_inverse=True)
     is_descriptor = _descriptor_rows(rows, first, patient)
     statics = _statics(rows, is_descriptor, patient, len(records))

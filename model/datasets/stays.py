@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from model.errors import DatasetError
 from model.variables import STATIC_RANGES, STATICS, VARIABLES, Sex, UnitType
 
 MINUTES_PER_HOUR = 60
@@ -79,8 +80,10 @@ class Outcomes:
         )
 
     def of(self, record_ids: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """`died` in the order of `record_ids`; raises `KeyError` where one has no outcome."""
+        """`died` in the order of `record_ids`; raises `DatasetError` where one has no outcome."""
         by_id = dict(zip(self.record_ids.tolist(), self.died.tolist(), strict=True))
+        if missing := len(np.setdiff1d(record_ids, self.record_ids)):
+            raise DatasetError(f"{missing} patients have no outcome")
         return np.array([by_id[record] for record in record_ids.tolist()], dtype=np.bool_)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.explain.attribution import attribute
+from model.features import LIMIT
 from model.risk_model import RiskModel
 
 NAMED = 3
@@ -57,11 +58,12 @@ def contributors(
 
 
 def _extremes(model: RiskModel, after: Tensor, counts: Tensor) -> Tensor:
-    """1 where the last value is the highest of the stay, -1 where the lowest: [N, 37]; else 0."""
+    """1 where the last value is the highest of the stay, -1 where the lowest: [N, 37]; else 0, and where the
+    model does not tell it from others: beyond `LIMIT`."""
     running = model.running(after)
     if running is None:
         return torch.zeros_like(counts)
     last = model.features.standardised(model.memory(after).carried)
-    varied = (counts >= SEVERAL) & (running.maximum > running.minimum)
+    varied = (counts >= SEVERAL) & (running.maximum > running.minimum) & (last.abs() < LIMIT)
     highest, lowest = last >= running.maximum, last <= running.minimum
     return varied * (highest.to(counts) - lowest.to(counts))

@@ -36,9 +36,10 @@ def _finding(variable: int, value: float, previous: float, gap: float, extreme: 
     if known.name == "MechVent":
         return f"mechanically ventilated{since}"
     parts = [f"{known.label} {_quantity(value, known.unit)}{since}"]
-    if math.isfinite(previous) and value != previous:
+    now, before = (_quantity(one, known.unit) for one in (value, previous))
+    if math.isfinite(previous) and now != before:
         way = "up" if value > previous else "down"
-        parts.append(f"{way} from {_quantity(previous, known.unit)} {_time(gap)} before")
+        parts.append(f"{way} from {before} {_time(gap)} before")
     if extreme:
         parts.append("highest of the stay" if extreme > 0 else "lowest of the stay")
     return ", ".join(parts)
@@ -46,7 +47,8 @@ def _finding(variable: int, value: float, previous: float, gap: float, extreme: 
 
 def _quantity(value: float, unit: str) -> str:
     spoken = SPOKEN.get(unit, unit)
-    return f"{value:.4g} {spoken}" if spoken else f"{value:.4g}"
+    told = f"{value:.4g}" if abs(value) < 9_999.5 else f"{value:.0f}"
+    return f"{told} {spoken}" if spoken else told
 
 
 def _time(hours: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,14 @@ class Examples:
     stays: Stays
     died: NDArray[np.bool_]
     targets: NDArray[np.float32] | None = None
+
+    def digest(self) -> str:
+        """SHA-256 of all of it: what a checkpoint knows the data by."""
+        stays, made = self.stays, hashlib.sha256()
+        columns = (stays.record_ids, stays.statics, stays.starts, stays.minutes, stays.values, self.died)
+        for column in (*columns, *(() if self.targets is None else (self.targets,))):
+            made.update(np.ascontiguousarray(column).data)
+        return made.hexdigest()
 
     def select(self, patients: NDArray[np.int64]) -> Examples:
         """These patients, with their outcomes as targets."""

@@ -64,7 +64,8 @@ def fit(
         plan.check(recipe, examples)
     run = _Run(recipe, _initial(recipe, examples, private=plan is not None), examples, group, plan)
     parameters = sum(weight.numel() for weight in run.model.parameters())
-    identity = {**asdict(recipe), "patients": len(examples.stays), "parameters": parameters}
+    identity = {**asdict(recipe), "data": examples.digest(), "parameters": parameters}
+    identity |= {"validation": validation.digest()} if validation else {}
     identity |= {"plan": asdict(plan)} if plan else {}
     saved = Checkpoint(checkpoint if group.leads else None, identity)
     run.restore(group.shared(saved.read))

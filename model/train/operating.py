@@ -14,6 +14,9 @@ INFORMATIVE = 0.7
 """AUROC from which discrimination is called acceptable (Hosmer, Lemeshow and Sturdivant, Applied Logistic
 Regression, 3rd ed. 2013, section 5.2.4)."""
 
+LEAST = 1e-6
+"""Of alert thresholds: at 0 everybody alerts."""
+
 MOST_EVENTS = 30
 """Events until which a model must carry information."""
 
@@ -24,7 +27,7 @@ def alert_threshold(held_out: Examples, risks: NDArray[np.float32]) -> float:
     last = risks[step_starts(held_out.stays)[1:] - 1]
     chosen = best_threshold(last.astype(np.float64), held_out.died)
     assert chosen is not None, "calibration has needed a death before"
-    return chosen
+    return max(chosen, LEAST)
 
 
 def warm_after(held_out: Examples, risks: NDArray[np.float32]) -> int:

@@ -25,6 +25,9 @@ from model.train.recipe import Recipe
 CLIP = 6.0
 """Norm of a patient's gradient from which it is clipped, where nothing else is asked for."""
 
+MOST = 1e6
+"""Of epsilon and clip: far beyond what protects anybody."""
+
 StayLoss = Callable[[int], Tensor]
 """The loss of one patient's stay, by its position."""
 
@@ -93,9 +96,10 @@ class Privacy:
                 "a teacher learns from every patient without noise: private training needs folds 0"
             )
         delta = patients**-1.1 if self.delta is None else self.delta
-        if not (self.epsilon > 0 and 0 < delta < 1 / patients and self.clip > 0):
+        if not (0 < self.epsilon <= MOST and 0 < delta < 1 / patients and 0 < self.clip <= MOST):
             raise RecipeError(
-                "private training needs epsilon and clip above 0 and delta between 0 and 1/patients"
+                f"private training needs epsilon and clip above 0 (at most {MOST:g}) and delta between 0 and "
+                "1/patients"
             )
         rate = min(1.0, recipe.batch_size / patients)
         steps = recipe.epochs * batches_an_epoch(rate)

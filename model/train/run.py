@@ -15,7 +15,7 @@ from model import artifact
 from model.datasets import physionet2012
 from model.datasets.padding import step_owners
 from model.datasets.stays import Outcomes, Stays, drop_implausible
-from model.errors import RecipeError
+from model.errors import DatasetError, RecipeError
 from model.evaluate.horizons import Evaluation, evaluate_steps
 from model.evaluate.offline import calibrated, step_logits
 from model.reference import Reference
@@ -76,8 +76,7 @@ def train(
     """
     work = _Work(recipe, out / CHECKPOINTS, taught, fitted, group, plan)
     examples = learnt.examples()
-    if plan:
-        _check_apart(learnt, validation)
+    _check(recipe, learnt, validation)
     held_out = validation or learnt
     if validation:
         model = work.fit(examples, "model", validation.examples())
@@ -143,10 +142,24 @@ class _Work:
         )
 
 
-def _check_apart(learnt: Recorded, validation: Recorded | None) -> None:
-    ids = validation.stays.record_ids if validation else learnt.stays.record_ids
-    if np.intersect1d(learnt.stays.record_ids, ids).size:
-        raise RecipeError("private training cannot be validated on patients it learns from: name another set")
+def _check(recipe: Recipe, learnt: Recorded, validation: Recorded | None) -> None:
+    """Before hours are spent: what cannot be trained, or would be judged by patients that it learnt from."""
+    if recipe.folds == 1:
+        raise RecipeError("a teacher needs two folds at least, or none")
+    ids = learnt.stays.record_ids
+    if len(np.unique(ids)) < len(ids):
+        raise DatasetError(f"set {learnt.name} has a patient twice")
+    if validation and np.intersect1d(ids, validation.stays.record_ids).size:
+        raise DatasetError(f"set {validation.name} shares patients with {learnt.name}: validate on another")
+    _check_size(learnt, max(recipe.folds, 1 if validation else 2 * recipe.calibration_folds))
+    if validation:
+        _check_size(validation, 1)
+
+
+def _check_size(part: Recorded, least: int) -> None:
+    died = part.examples().died
+    if min(died.sum(), (~died).sum()) < least:
+        raise DatasetError(f"set {part.name} needs {least} who died and {least} who survived at least")
 
 
 def _settle(

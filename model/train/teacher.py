@@ -41,9 +41,10 @@ def out_of_fold_targets(
     owner = step_owners(examples.stays)
     statistics = running_statistics(examples.stays)
     targets = np.empty(len(owner), dtype=np.float32)
+    identity = {"seed": recipe.seed, "folds": recipe.folds, "data": examples.digest()}
     folds = StratifiedKFold(recipe.folds, shuffle=True, random_state=recipe.seed)
     for fold, (learnt, unseen) in enumerate(folds.split(examples.died, examples.died)):
-        saved = Checkpoint(checkpoints and checkpoints / f"teacher-{fold}.pt", _identity(recipe, examples))
+        saved = Checkpoint(checkpoints and checkpoints / f"teacher-{fold}.pt", identity)
         state = saved.read()
         if state is None:
             rows = sampled(examples, learnt, np.random.default_rng((recipe.seed, fold)))
@@ -87,7 +88,3 @@ def sampled(examples: Examples, patients: NDArray[np.int64], rng: np.random.Gene
         chosen = rng.choice(steps, size, replace=False, p=weights / weights.sum())
         rows.append(np.union1d(chosen, steps[-1:]))
     return np.concatenate(rows)
-
-
-def _identity(recipe: Recipe, examples: Examples) -> dict[str, object]:
-    return {"seed": recipe.seed, "folds": recipe.folds, "patients": len(examples.stays)}

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -19,6 +20,8 @@ from stream.settings import Settings
 
 POLL_S = 1.0
 STALLED_POLLS = 30
+LATEST_MS = 253_402_300_799_999
+"""The end of the year 9999."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +119,8 @@ class _Score(msgspec.Struct):
 
     id: str
     patient_id: str
-    observed_at: int
-    risk: float
+    observed_at: Annotated[int, msgspec.Meta(ge=-LATEST_MS, le=LATEST_MS)]
+    risk: Annotated[float, msgspec.Meta(ge=0, le=1)]
     target: str
     model: _Model
     state: _State
@@ -134,7 +137,9 @@ def _parsed(lines: Iterable[bytes]) -> Iterator[_Score]:
 
 def _numbers(patients: list[str]) -> NDArray[np.int64]:
     ids = {
-        patient: int(patient) if patient.isdecimal() and len(patient) < 10 else -place
+        patient: int(patient)
+        if patient.isdecimal() and len(patient) < 10 and str(int(patient)) == patient
+        else -place
         for place, patient in enumerate(dict.fromkeys(patients), start=1)
     }
     return np.array([ids[patient] for patient in patients], dtype=np.int64)

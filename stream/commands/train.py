@@ -42,13 +42,17 @@ def train(
     ] = None,
     cell: Annotated[Literal["rnn", "lstm", "gru", "gru-d"], typer.Option(help="Recurrent cell.")] = "gru",
     hidden: Annotated[int, typer.Option(min=1, max=4096, help="Hidden size.")] = DEFAULT.hidden_size,
-    wide: Annotated[int, typer.Option(min=0, help="Units of the wide path; 0: none.")] = DEFAULT.wide_size,
+    wide: Annotated[
+        int, typer.Option(min=0, max=4096, help="Units of the wide path; 0: none.")
+    ] = DEFAULT.wide_size,
     epochs: Annotated[int, typer.Option(min=1, help="Most passes over the stays.")] = DEFAULT.epochs,
     patience: Annotated[
         int, typer.Option(min=1, help="Epochs without a better validation loss before the end.")
     ] = DEFAULT.patience,
     batch_size: Annotated[int, typer.Option(min=1, help="Stays an update.")] = DEFAULT.batch_size,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Peak of its cycle.")] = DEFAULT.learning_rate,
+    learning_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Peak of its cycle.")
+    ] = DEFAULT.learning_rate,
     dropout: Annotated[float, typer.Option(min=0, max=0.9, help="Of inputs and output.")] = DEFAULT.dropout,
     variable_dropout: Annotated[
         float, typer.Option(min=0, max=0.9, help="Chance of a variable to be hidden for a whole stay.")
@@ -62,7 +66,9 @@ def train(
     calibration_folds: Annotated[
         int, typer.Option(min=2, help="Folds that rehearse the run, to calibrate on unseen patients.")
     ] = DEFAULT.calibration_folds,
-    seed: Annotated[int, typer.Option(min=0, help="Of everything that is random.")] = DEFAULT.seed,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**31 - 1, help="Of everything that is random.")
+    ] = DEFAULT.seed,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     dp_epsilon: Annotated[
         float | None,

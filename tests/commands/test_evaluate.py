@@ -109,7 +109,14 @@ def test_scores_of_two_models_are_not_mixed(tmp_path, outcomes):
         run("--outcomes", outcomes, "--scores", path, "--model-hash", "abc")
 
 
-@pytest.mark.parametrize("line", [b"{}", b"not json", b"\xff\xfe", b'{"patient_id": 3}'])
+def other(**changed):
+    return json.dumps(json.loads(SCORES[0]) | changed).encode()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"{}", b"not json", b"\xff\xfe", b'{"patient_id": 3}', other(risk=7.0), other(observed_at=2**63)],
+)
 def test_what_is_no_score_is_refused_without_repeating_it(tmp_path, outcomes, line):
     path = tmp_path / "scores.jsonl"
     path.write_bytes(SCORES[0] + b"\n" + line + b"\n")

@@ -43,7 +43,7 @@ QUICK = [
 
 def test_text_files_become_a_model(tmp_path):
     write_set(tmp_path, "a")
-    write_set(tmp_path, "b")
+    write_set(tmp_path, "b", first=2000)
     result = CliRunner().invoke(app, ["--data", str(tmp_path), "--out", str(tmp_path / "out"), *QUICK])
     assert result.exit_code == 0, result.output
     figures = json.loads(result.stdout)

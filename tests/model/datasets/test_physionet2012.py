@@ -110,7 +110,15 @@ def test_what_is_not_there_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "RecordID\n1\n", "RecordID,In-hospital_death\n1,x\n", "RecordID,In-hospital_death\n1,2\n"]
+    "text",
+    [
+        "",
+        "RecordID\n1\n",
+        "RecordID,In-hospital_death\n1,x\n",
+        "RecordID,In-hospital_death\n1,2\n",
+        "RecordID,In-hospital_death\n1,0\n1,1\n",
+        "RecordID,In-hospital_death\n99999999999,1\n",
+    ],
 )
 def test_other_tables_are_no_outcomes(tmp_path, text):
     (tmp_path / "outcomes.csv").write_text(text)
@@ -157,7 +165,7 @@ def test_other_tables_are_no_patients(tmp_path, text):
 def test_damaged_files_are_refused(tmp_path):
     write_texts(tmp_path)
     (tmp_path / "physionet2012" / "set-a" / "132541.txt").write_text("Time,Parameter,Value\n7,HR,80\n")
-    with pytest.raises(DatasetError, match="132541"):
+    with pytest.raises(DatasetError, match=r"set-a: file \d by name"):
         physionet2012.read(tmp_path, "a")
     (tmp_path / "physionet2012" / "observations_a.parquet").write_bytes(b"PAR1 no table")
     with pytest.raises(DatasetError, match="observations_a"):

@@ -5,6 +5,7 @@ import pytest
 
 from model.datasets.padding import ordered_batches, pad, shuffled_batches, step_hours, step_starts
 from model.datasets.stays import Outcomes, drop_implausible
+from model.errors import DatasetError
 from model.variables import INDEX, STATICS, VARIABLES
 from tests.model import synthetic
 
@@ -55,7 +56,7 @@ def test_statics_that_mean_nothing_become_unknown():
 def test_outcomes_follow_the_asked_order():
     outcomes = Outcomes(np.array([3, 1, 2], dtype=np.int32), np.array([True, False, False]))
     assert outcomes.of(np.array([1, 3], dtype=np.int32)).tolist() == [False, True]
-    with pytest.raises(KeyError):
+    with pytest.raises(DatasetError, match="1 patients have no outcome"):
         outcomes.of(np.array([4], dtype=np.int32))
 
 

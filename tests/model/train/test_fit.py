@@ -81,7 +81,9 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="another recipe"):
         fit(replace(RECIPE, seed=1), synthetic.learnable(40), checkpoint=tmp_path / "model.pt")
     with pytest.raises(DatasetError, match="other data"):
-        fit(RECIPE, synthetic.learnable(41), checkpoint=tmp_path / "model.pt")
+        fit(RECIPE, synthetic.learnable(40, seed=1), checkpoint=tmp_path / "model.pt")
+    with pytest.raises(DatasetError, match="other data"):
+        fit(RECIPE, synthetic.learnable(40), synthetic.learnable(20), checkpoint=tmp_path / "model.pt")
     (tmp_path / "model.pt").write_bytes(b"nothing that torch wrote")
     with pytest.raises(DatasetError, match="damaged"):
         fit(RECIPE, synthetic.learnable(40), checkpoint=tmp_path / "model.pt")

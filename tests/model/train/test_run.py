@@ -6,7 +6,8 @@ import pytest
 
 from model import artifact
 from model.datasets.padding import step_starts
-from model.datasets.stays import Outcomes
+from model.datasets.stays import Outcomes, Stays
+from model.errors import DatasetError, RecipeError
 from model.evaluate.offline import step_logits, step_risks
 from model.train.calibration import calibrate, centre, fit_platt
 from model.train.examples import Examples
@@ -28,8 +29,10 @@ RECIPE = Recipe(
 
 
 def recorded(name, patients, seed):
+    """Sets of different seeds share no patient."""
     examples = synthetic.learnable(patients, seed)
-    return Recorded(name, examples.stays, Outcomes(examples.stays.record_ids, examples.died))
+    ids = examples.stays.record_ids + np.int32(10_000 * seed)
+    return Recorded(name, replace(examples.stays, record_ids=ids), Outcomes(ids, examples.died))
 
 
 def test_the_teacher_knows_only_other_patients():
@@ -108,6 +111,30 @@ def test_a_run_writes_an_artifact_that_says_how_it_was_made(tmp_path):
     assert figures.at(None).auroc > 0.9
     assert told[:3] == [1, 2, "epoch 1"]
     json.dumps(figures.to_json())
+
+
+def twice(given):
+    stays, outcomes = Stays.concat([given.stays] * 2), Outcomes.concat([given.outcomes] * 2)
+    return Recorded("a+a", stays, outcomes)
+
+
+def alike(given):
+    return replace(given, outcomes=replace(given.outcomes, died=np.zeros(120, dtype=np.bool_)))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "learnt", "validation", "error"),
+    [
+        (RECIPE, recorded("a", 120, 0), recorded("b", 60, 0), "shares patients"),
+        (RECIPE, twice(recorded("a", 60, 0)), None, "a patient twice"),
+        (RECIPE, alike(recorded("a", 120, 0)), None, "4 who died"),
+        (RECIPE, recorded("a", 120, 0), alike(recorded("b", 120, 1)), "set b needs 1 who died"),
+        (replace(RECIPE, folds=1), recorded("a", 120, 0), None, "two folds"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_at_once(tmp_path, recipe, learnt, validation, error):
+    with pytest.raises((DatasetError, RecipeError), match=error):
+        train(recipe, learnt, validation, tmp_path, fitted=lambda _: pytest.fail("it was trained"))
 
 
 def test_without_another_set_a_run_is_calibrated_on_patients_unseen_in_their_fold(tmp_path):
