@@ -76,6 +76,10 @@ def train(
     """
     work = _Work(recipe, out / CHECKPOINTS, taught, fitted, group, plan)
     examples = learnt.examples()
+    if plan and not validation:
+        raise RecipeError(
+            "private training cannot be calibrated on patients it learns from: name another set"
+        )
     _check(recipe, learnt, validation)
     held_out = validation or learnt
     if validation:

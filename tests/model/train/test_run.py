@@ -11,6 +11,7 @@ from model.errors import DatasetError, RecipeError
 from model.evaluate.offline import step_logits, step_risks
 from model.train.calibration import calibrate, centre, fit_platt
 from model.train.examples import Examples
+from model.train.private import Plan
 from model.train.recipe import Recipe
 from model.train.run import Recorded, train
 from model.train.teacher import out_of_fold_targets
@@ -135,6 +136,12 @@ def alike(given):
 def test_what_cannot_be_trained_is_refused_at_once(tmp_path, recipe, learnt, validation, error):
     with pytest.raises((DatasetError, RecipeError), match=error):
         train(recipe, learnt, validation, tmp_path, fitted=lambda _: pytest.fail("it was trained"))
+
+
+def test_private_training_without_another_set_is_refused(tmp_path):
+    plan = Plan(epsilon=8, delta=1e-4, clip=1, noise_multiplier=1, sample_rate=0.1, steps=80)
+    with pytest.raises(RecipeError, match="another set"):
+        train(replace(RECIPE, folds=0), recorded("a", 120, 0), None, tmp_path, plan=plan)
 
 
 def test_without_another_set_a_run_is_calibrated_on_patients_unseen_in_their_fold(tmp_path):
