@@ -36,6 +36,8 @@ TRIED = {
     "without a teacher": replace(SHIPPED, folds=0),
     "the teacher alone, no outcome": replace(SHIPPED, label_weight=0.0),
     "half teacher, half outcome": replace(SHIPPED, label_weight=0.5),
+    "no hindsight": replace(SHIPPED, hindsight=0.0),
+    "all hindsight": replace(SHIPPED, hindsight=1.0),
     "without the wide path": replace(SHIPPED, wide_size=0),
     "GRU 128, without the wide path": replace(SHIPPED, wide_size=0, hidden_size=128),
     "GRU 32": replace(SHIPPED, hidden_size=32),

@@ -245,7 +245,7 @@ def _targets(recipe: Recipe, examples: Examples, patients: NDArray[np.int64], ba
     soft = np.zeros(batch.valid.shape, dtype=np.float32)
     for row, patient in enumerate(patients):
         steps = examples.targets[starts[patient] : starts[patient + 1]]
-        soft[row, : len(steps)] = steps
+        soft[row, : len(steps)] = steps + recipe.hindsight * (steps[-1] - steps)
     return recipe.label_weight * died + (1 - recipe.label_weight) * torch.from_numpy(soft)
 
 

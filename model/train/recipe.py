@@ -16,6 +16,8 @@ class Recipe:
     patience: epochs without a better validation loss after which training ends.
     folds: folds in which the teacher scores the stays that it did not learn from; 0: no teacher.
     label_weight: weight of the outcome beside the teacher's score, where there is a teacher.
+    hindsight: share of the teacher's score that is not of the step but of the end of the stay: what could be
+        known then is nearer to the outcome, and less a matter of chance than it.
     early_weight: weight of a step at admission, relative to 1 at 48 h; linear between and beyond. In the
         loss and in calibration.
     positive_weight: weight of the loss on deaths (they are one in seven); calibration takes it out of the
@@ -42,6 +44,7 @@ class Recipe:
     positive_weight: float = 1.0
     folds: int = 5
     label_weight: float = 0.3
+    hindsight: float = 0.5
     calibration_folds: int = 3
     seed: int = 0
 

@@ -63,6 +63,9 @@ def train(
     label_weight: Annotated[
         float, typer.Option(min=0, max=1, help="Weight of the outcome beside the teacher's score.")
     ] = DEFAULT.label_weight,
+    hindsight: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the teacher's score that is of the end of the stay.")
+    ] = DEFAULT.hindsight,
     calibration_folds: Annotated[
         int, typer.Option(min=2, help="Folds that rehearse the run, to calibrate on unseen patients.")
     ] = DEFAULT.calibration_folds,
@@ -100,6 +103,7 @@ def train(
         "variable_dropout": variable_dropout,
         "folds": folds,
         "label_weight": label_weight,
+        "hindsight": hindsight,
         "calibration_folds": calibration_folds,
         "seed": seed,
     }

@@ -109,6 +109,18 @@ def test_targets_replace_the_outcome_by_their_weight():
     assert separation(fit(replace(RECIPE, epochs=8, label_weight=0.0), opposite), examples) < -0.5
 
 
+def test_hindsight_teaches_early_steps_what_is_known_at_the_end():
+    """Targets that say the opposite but for the end of the stay, where they tell the outcome."""
+    examples = synthetic.learnable()
+    starts = step_starts(examples.stays)
+    targets = np.repeat(~examples.died, np.diff(starts)).astype(np.float32)
+    targets[starts[1:] - 1] = examples.died
+    taught = replace(examples, targets=targets)
+    recipe = replace(RECIPE, epochs=8, label_weight=0.0)
+    assert separation(fit(replace(recipe, hindsight=1.0), taught), examples) > 0.5
+    assert separation(fit(replace(recipe, hindsight=0.0), taught), examples) < -0.5
+
+
 def test_padding_and_order_do_not_change_the_loss():
     examples = synthetic.learnable(40)
     model = fit(replace(RECIPE, epochs=1), examples)
