@@ -20,6 +20,10 @@ LEAST = 1e-6
 MOST_EVENTS = 30
 """Events until which a model must carry information."""
 
+FEWEST = 10
+"""Deaths, and survivors, without which nothing is said of how well scores tell them apart: the interval's
+formula makes a lucky few certain."""
+
 
 def alert_threshold(held_out: Examples, risks: NDArray[np.float32]) -> float:
     """The risk at which sensitivity and positive predictive value of the last scores are most alike high: it
@@ -44,9 +48,9 @@ def warm_after(held_out: Examples, risks: NDArray[np.float32]) -> int:
 
 
 def _lower_bound(died: NDArray[np.bool_], risks: NDArray[np.float32]) -> float:
-    """Of the 95 % interval of AUROC (Hanley and McNeil 1982); 0 where there is but one outcome."""
+    """Of the 95 % interval of AUROC (Hanley and McNeil 1982); 0 where there are fewer than `FEWEST`."""
     deaths, others = int(died.sum()), int((~died).sum())
-    if not deaths or not others:
+    if min(deaths, others) < FEWEST:
         return 0.0
     area = float(roc_auc_score(died, risks))
     larger, both = area / (2 - area), 2 * area**2 / (1 + area)

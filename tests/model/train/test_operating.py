@@ -25,18 +25,28 @@ def test_warm_where_the_scores_begin_to_tell():
     assert warm_after(held_out, risks) == MOST_EVENTS  # nobody has so many events
 
 
-def test_warm_up_of_long_stays():
-    stays = synthetic.learnable(400)
-    many = type(stays)(
+def long_stays(patients):
+    """Of 40 events each."""
+    stays = synthetic.learnable(patients)
+    return type(stays)(
         type(stays.stays)(
             stays.stays.record_ids,
             stays.stays.statics,
-            np.arange(401) * 40,
-            np.tile(np.arange(40, dtype=np.int32), 400),
-            np.full((16_000, stays.stays.values.shape[1]), np.nan, dtype=np.float32),
+            np.arange(patients + 1) * 40,
+            np.tile(np.arange(40, dtype=np.int32), patients),
+            np.full((patients * 40, stays.stays.values.shape[1]), np.nan, dtype=np.float32),
         ),
         stays.died,
     )
+
+
+def test_warm_up_is_not_shortened_by_a_lucky_few():
+    few = long_stays(15)
+    assert warm_after(few, np.where(np.repeat(few.died, 41), 0.9, 0.1).astype(np.float32)) == MOST_EVENTS
+
+
+def test_warm_up_of_long_stays():
+    many = long_stays(400)
     rng = np.random.default_rng(0)
     event = np.tile(np.arange(1, 42), 400)
     died = np.repeat(many.died, 41)
