@@ -22,6 +22,11 @@ RECENT_HOURS = (6.0, 12.0)
 RECENT_COLUMNS = 2 * len(RECENT_HOURS) * len(VARIABLES) + 1
 
 
+def statistics(stays: Stays) -> NDArray[np.float32]:
+    """`running_statistics`, then `recent_statistics`: [P + E, COLUMNS + RECENT_COLUMNS]."""
+    return np.hstack((running_statistics(stays), recent_statistics(stays)))
+
+
 def running_statistics(stays: Stays) -> NDArray[np.float32]:
     """[P + E, COLUMNS] for every step, flat in the order of `step_starts`: `STATISTICS` of the variables
     (NaN before the first measurement), the statics, hours since admission and since the previous step."""

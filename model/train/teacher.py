@@ -29,10 +29,13 @@ from model.datasets.padding import step_hours, step_owners, step_starts
 from model.train.checkpoint import Checkpoint
 from model.train.examples import RAMP_HOURS, Examples
 from model.train.recipe import Recipe
-from model.train.statistics import COLUMNS, recent_statistics, running_statistics
+from model.train.statistics import COLUMNS, statistics
 
 STEPS_A_PATIENT = 9
 """Random steps of each patient that trees learn from, beside the last: neighbours say little more."""
+
+KIND = "boosting and a forest"
+"""Tells the stored folds of this teacher from those of another version's."""
 
 CERTAIN = 1e-4
 """Probabilities nearer to 0 or 1 count as this far from them."""
@@ -50,17 +53,18 @@ def out_of_fold_targets(
     Folds that are in `checkpoints` are not computed again. `report` gets the number of folds done.
     """
     owner = step_owners(examples.stays)
-    statistics = np.hstack((running_statistics(examples.stays), recent_statistics(examples.stays)))
+    known = statistics(examples.stays)
     targets = np.empty(len(owner), dtype=np.float32)
-    identity = {"seed": recipe.seed, "folds": recipe.folds, "data": examples.digest()}
+    identity = {"kind": KIND, "seed": recipe.seed, "folds": recipe.folds, "data": examples.digest()}
     folds = StratifiedKFold(recipe.folds, shuffle=True, random_state=recipe.seed)
     for fold, (learnt, unseen) in enumerate(folds.split(examples.died, examples.died)):
         saved = Checkpoint(checkpoints and checkpoints / f"teacher-{fold}.pt", identity)
         state = saved.read()
         if state is None:
             rows = sampled(examples, learnt, np.random.default_rng((recipe.seed, fold)))
-            taught = statistics[rows], examples.died[owner[rows]], recipe.seed + fold
-            probabilities = _together(*taught, statistics[np.isin(owner, unseen)])
+            probabilities = teacher(
+                known[rows], examples.died[owner[rows]], recipe.seed + fold, known[np.isin(owner, unseen)]
+            )
             state = {"probabilities": torch.from_numpy(probabilities)}
             saved.write(state)
         targets[np.isin(owner, unseen)] = state["probabilities"].numpy()
@@ -68,17 +72,18 @@ def out_of_fold_targets(
     return targets
 
 
-def _together(
-    statistics: NDArray[np.float32], died: NDArray[np.bool_], seed: int, unseen: NDArray[np.float32]
+def teacher(
+    known: NDArray[np.float32], died: NDArray[np.bool_], seed: int, unseen: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """Probabilities of rows `unseen`, by boosting of all columns and a forest of the running ones."""
-    by_boosting = boosted(statistics, died, seed).predict_proba(unseen)[:, 1]
-    by_forest = _forest(statistics[:, :COLUMNS], died, seed).predict_proba(unseen[:, :COLUMNS])[:, 1]
+    """Probabilities of rows `unseen` of `statistics` by boosting of all columns and a forest of the running
+    ones, which learnt from rows `known`."""
+    by_boosting = boosted(known, died, seed).predict_proba(unseen)[:, 1]
+    by_forest = _forest(known[:, :COLUMNS], died, seed).predict_proba(unseen[:, :COLUMNS])[:, 1]
     said = logit(np.stack((by_boosting, by_forest)).clip(CERTAIN, 1 - CERTAIN))
     return np.asarray(expit(said.mean(axis=0)))
 
 
-def _forest(statistics: NDArray[np.float32], died: NDArray[np.bool_], seed: int) -> Pipeline:
+def _forest(known: NDArray[np.float32], died: NDArray[np.bool_], seed: int) -> Pipeline:
     """Extremely randomised trees; what was never measured is taken to be the median."""
     forest = ExtraTreesClassifier(
         60, min_samples_leaf=5, max_features=0.1, n_jobs=torch.get_num_threads(), random_state=seed
@@ -86,14 +91,12 @@ def _forest(statistics: NDArray[np.float32], died: NDArray[np.bool_], seed: int)
     fitted = Pipeline(
         [("impute", SimpleImputer(strategy="median", keep_empty_features=True)), ("trees", forest)]
     )
-    fitted.fit(statistics, died)
+    fitted.fit(known, died)
     # Several threads would add up the trees' votes in another order each time.
     return fitted.set_params(trees__n_jobs=1)
 
 
-def boosted(
-    statistics: NDArray[np.float32], died: NDArray[np.bool_], seed: int
-) -> HistGradientBoostingClassifier:
+def boosted(known: NDArray[np.float32], died: NDArray[np.bool_], seed: int) -> HistGradientBoostingClassifier:
     """The boosting model of rows of statistics. A column that nobody measured is made constant:
     scikit-learn cannot bin one without any value."""
     boosting = HistGradientBoostingClassifier(
@@ -106,9 +109,9 @@ def boosted(
         early_stopping=False,
         random_state=seed,
     )
-    measured = np.isfinite(statistics).any(axis=0)
+    measured = np.isfinite(known).any(axis=0)
     with threadpool_limits(torch.get_num_threads()):
-        return boosting.fit(np.where(measured, statistics, 0), died)
+        return boosting.fit(np.where(measured, known, 0), died)
 
 
 def sampled(examples: Examples, patients: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
