@@ -118,8 +118,6 @@ def table(
     yield "logistic regression, running statistics", of_steps(tested, summaries.logistic(0))
     boosted = [of_steps(tested, summaries.boosting(seed)) for seed in range(runs.seeds)]
     yield "gradient boosting, running statistics", mean(boosted)
-    taught = [of_steps(tested, summaries.teacher(seed)) for seed in range(runs.seeds)]
-    yield "boosting and a forest, statistics of the last hours too: the teacher", mean(taught)
     for name in CELLS:
         yield name, of_models(tested, runs.light(name))
     settled = [of_steps(tested, step_risks(model, tested.stays), model.alert_threshold) for model in models]

@@ -20,8 +20,8 @@ from model.datasets.stays import Stays
 from model.features import SKEWED
 from model.risk_model import VITAL_COLUMNS
 from model.train.examples import Examples
-from model.train.statistics import COLUMNS, STATISTICS, statistics
-from model.train.teacher import boosted, sampled, teacher
+from model.train.statistics import STATISTICS, running_statistics
+from model.train.teacher import boosted, sampled
 from model.variables import INDEX, NAMES, STATICS
 from stream.alert.vitals import VitalSigns
 
@@ -55,7 +55,7 @@ def news2(stays: Stays) -> Scores:
 
 @dataclass(frozen=True, slots=True)
 class Summaries:
-    """`statistics` of every step of the stays to learn from and of those to be scored."""
+    """Running statistics of every step of the stays to learn from and of those to be scored."""
 
     learnt: Examples
     known: NDArray[np.float32]
@@ -63,23 +63,17 @@ class Summaries:
 
     @classmethod
     def of(cls, learnt: Examples, tested: Examples) -> Self:
-        return cls(learnt, statistics(learnt.stays), statistics(tested.stays))
+        return cls(learnt, running_statistics(learnt.stays), running_statistics(tested.stays))
 
     def boosting(self, seed: int) -> Scores:
-        """Gradient boosting of the running ones."""
+        """Gradient boosting on them: the teacher, fitted to all of `learnt`."""
         rows, died = self._sample(seed)
-        boosting = boosted(self.known[rows, :COLUMNS], died, seed)
-        return np.asarray(boosting.predict_proba(self.unseen[:, :COLUMNS])[:, 1])
-
-    def teacher(self, seed: int) -> Scores:
-        """What a model that learnt from all of `learnt` is taught by."""
-        rows, died = self._sample(seed)
-        return teacher(self.known[rows], died, seed, self.unseen)
+        return np.asarray(boosted(self.known[rows], died, seed).predict_proba(self.unseen)[:, 1])
 
     def logistic(self, seed: int) -> Scores:
-        """Logistic regression of the running ones; skewed ones as log1p, unknown ones at the mean."""
+        """Logistic regression on the same; skewed ones as log1p, unknown ones at the mean."""
         rows, died = self._sample(seed)
-        columns, unseen = _linear(self.known[rows, :COLUMNS]), _linear(self.unseen[:, :COLUMNS])
+        columns, unseen = _linear(self.known[rows]), _linear(self.unseen)
         centre = np.nan_to_num(np.nanmean(columns, axis=0))
         fitted = make_pipeline(StandardScaler(), LogisticRegression(C=5e-4, max_iter=500))
         fitted.fit(np.where(np.isnan(columns), centre, columns), died)
@@ -91,8 +85,8 @@ class Summaries:
         return rows, self.learnt.died[step_owners(self.learnt.stays)[rows]]
 
 
-def _linear(running: NDArray[np.float32]) -> NDArray[np.float64]:
-    columns = running.astype(np.float64)
+def _linear(statistics: NDArray[np.float32]) -> NDArray[np.float64]:
+    columns = statistics.astype(np.float64)
     skewed = np.array([name in SKEWED for name in NAMES])
     for place, name in enumerate(STATISTICS):
         part = columns[:, place * len(NAMES) : (place + 1) * len(NAMES)]

@@ -1,7 +1,6 @@
-"""What trees learn from: statistics of each variable at every step of a stay. None sees the future.
+"""Running statistics of each variable at every step of a stay: what gradient boosting learns from.
 
-Those of `running_statistics` can be updated in O(1) an event; those of `recent_statistics` need the values of
-the last hours, so that only a teacher reads them.
+Each can be updated in O(1) an event, and none sees the future.
 """
 
 from __future__ import annotations
@@ -11,20 +10,11 @@ from numpy.typing import NDArray
 
 from model.datasets.padding import step_hours, step_starts
 from model.datasets.stays import Stays
-from model.variables import INDEX, STATICS, VARIABLES
+from model.variables import STATICS, VARIABLES
 
 STATISTICS = ("last", "seen", "age", "minimum", "maximum", "mean", "change", "count", "spread")
 """Of each variable; age: log1p hours since measured, since admission where never; change: last - first."""
 COLUMNS = len(STATISTICS) * len(VARIABLES) + len(STATICS) + 2
-
-RECENT_HOURS = (6.0, 12.0)
-"""How far back `recent_statistics` looks."""
-RECENT_COLUMNS = 2 * len(RECENT_HOURS) * len(VARIABLES) + 1
-
-
-def statistics(stays: Stays) -> NDArray[np.float32]:
-    """`running_statistics`, then `recent_statistics`: [P + E, COLUMNS + RECENT_COLUMNS]."""
-    return np.hstack((running_statistics(stays), recent_statistics(stays)))
 
 
 def running_statistics(stays: Stays) -> NDArray[np.float32]:
@@ -40,37 +30,6 @@ def running_statistics(stays: Stays) -> NDArray[np.float32]:
         table[steps, -2] = hours[steps]
         table[steps, -1] = np.diff(hours[steps], prepend=0)
     return table
-
-
-def recent_statistics(stays: Stays) -> NDArray[np.float32]:
-    """[P + E, RECENT_COLUMNS] for every step, flat in the order of `step_starts`: for each of `RECENT_HOURS`
-    the variables' means over them, then how far these are from the means since admission (NaN where not
-    measured in them); last, the urine (mL) an hour since admission, over one hour at least."""
-    starts, hours = step_starts(stays), step_hours(stays)
-    table = np.empty((int(starts[-1]), RECENT_COLUMNS), dtype=np.float32)
-    for patient in range(len(stays)):
-        steps = slice(int(starts[patient]), int(starts[patient + 1]))
-        table[steps] = _lately(stays.values[stays.rows(patient)], hours[steps])
-    return table
-
-
-def _lately(observed: NDArray[np.float32], hours: NDArray[np.float64]) -> NDArray[np.float64]:
-    """observed: [T - 1, V], hours: [T] -> [T, RECENT_COLUMNS]; the first step measures nothing."""
-    # Row t: what was measured, and its sum, before step t.
-    observed = np.vstack((np.full((1, len(VARIABLES)), np.nan), observed))
-    counts, sums = (
-        np.vstack((np.zeros(len(VARIABLES)), part.cumsum(axis=0, dtype=np.float64)))
-        for part in (np.isfinite(observed), np.nan_to_num(observed))
-    )
-    columns = []
-    with np.errstate(invalid="ignore"):
-        since_admission = sums[1:] / counts[1:]
-        for width in RECENT_HOURS:
-            begins = np.searchsorted(hours, hours - width, side="right")
-            recent = (sums[1:] - sums[begins]) / (counts[1:] - counts[begins])
-            columns += [recent, recent - since_admission]
-    urine = sums[1:, INDEX["Urine"]] / hours.clip(min=1)
-    return np.hstack((*columns, urine[:, None]))
 
 
 def _of_stay(observed: NDArray[np.float32], hours: NDArray[np.float64]) -> NDArray[np.float64]:

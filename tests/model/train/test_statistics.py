@@ -5,13 +5,7 @@ import pytest
 
 from model.datasets.padding import step_starts
 from model.datasets.stays import Stays
-from model.train.statistics import (
-    COLUMNS,
-    RECENT_COLUMNS,
-    STATISTICS,
-    recent_statistics,
-    running_statistics,
-)
+from model.train.statistics import COLUMNS, STATISTICS, running_statistics
 from model.variables import INDEX, NAMES, STATICS
 from tests.model import synthetic
 
@@ -45,40 +39,14 @@ def test_statistics_of_a_short_stay():
     assert table[:, -2:].tolist() == [[0, 0], [1, 1], [2, 1], [3, 1]]
 
 
-def test_statistics_of_the_last_hours():
-    values = np.full((4, len(NAMES)), np.nan, dtype=np.float32)
-    values[:, INDEX["HR"]] = (80, 100, np.nan, 120)
-    values[[1, 3], INDEX["Urine"]] = (100, 500)
-    stay = Stays(
-        record_ids=np.array([1], dtype=np.int32),
-        statics=np.full((1, len(STATICS)), np.nan, dtype=np.float32),
-        starts=np.array([0, 4]),
-        minutes=np.array([30, 300, 420, 1200], dtype=np.int32),
-        values=values,
-    )
-    table = recent_statistics(stay)
-    nan = float("nan")
-    of_hr = table[:, INDEX["HR"] :: len(NAMES)][:, :4].T
-    # Over the last 6 h, less the mean since admission, over the last 12 h, less the same; a value just 6 h
-    # old counts no more.
-    assert of_hr[0] == pytest.approx([nan, 80, 90, 100, 120], nan_ok=True)
-    assert of_hr[1] == pytest.approx([nan, 0, 0, 10, 20], nan_ok=True)
-    assert of_hr[2] == pytest.approx([nan, 80, 90, 90, 120], nan_ok=True)
-    assert of_hr[3] == pytest.approx([nan, 0, 0, 0, 20], nan_ok=True)
-    assert table[:, -1] == pytest.approx([0, 0, 20, 100 / 7, 30])
-
-
-@pytest.mark.parametrize(
-    ("statistics", "columns"), [(running_statistics, COLUMNS), (recent_statistics, RECENT_COLUMNS)]
-)
-def test_no_statistic_sees_the_future(statistics, columns):
+def test_no_statistic_sees_the_future():
     stays = synthetic.stays()
-    table = statistics(stays)
-    assert table.shape == (step_starts(stays)[-1], columns)
+    table = running_statistics(stays)
+    assert table.shape == (step_starts(stays)[-1], COLUMNS)
     patient = int(np.argmax(np.diff(stays.starts)))
     changed = stays.values.copy()
     changed[stays.rows(patient).stop - 1] = 50
-    after = statistics(replace(stays, values=changed))
+    after = running_statistics(replace(stays, values=changed))
     last = step_starts(stays)[patient + 1] - 1
     assert not np.array_equal(table[last], after[last], equal_nan=True)
     table[last] = after[last]
