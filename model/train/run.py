@@ -76,11 +76,7 @@ def train(
     """
     work = _Work(recipe, out / CHECKPOINTS, taught, fitted, group, plan)
     examples = learnt.examples()
-    if plan and not validation:
-        raise RecipeError(
-            "private training cannot be calibrated on patients it learns from: name another set"
-        )
-    _check(recipe, learnt, validation)
+    _check(recipe, learnt, validation, plan)
     held_out = validation or learnt
     if validation:
         model = work.fit(examples, "model", validation.examples())
@@ -146,8 +142,12 @@ class _Work:
         )
 
 
-def _check(recipe: Recipe, learnt: Recorded, validation: Recorded | None) -> None:
+def _check(recipe: Recipe, learnt: Recorded, validation: Recorded | None, plan: Plan | None) -> None:
     """Before hours are spent: what cannot be trained, or would be judged by patients that it learnt from."""
+    if plan and not validation:
+        raise RecipeError(
+            "private training cannot be calibrated on patients it learns from: name another set"
+        )
     if recipe.folds == 1:
         raise RecipeError("a teacher needs two folds at least, or none")
     ids = learnt.stays.record_ids

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -27,17 +28,14 @@ def test_warm_where_the_scores_begin_to_tell():
 
 def long_stays(patients):
     """Of 40 events each."""
-    stays = synthetic.learnable(patients)
-    return type(stays)(
-        type(stays.stays)(
-            stays.stays.record_ids,
-            stays.stays.statics,
-            np.arange(patients + 1) * 40,
-            np.tile(np.arange(40, dtype=np.int32), patients),
-            np.full((patients * 40, stays.stays.values.shape[1]), np.nan, dtype=np.float32),
-        ),
-        stays.died,
+    examples = synthetic.learnable(patients)
+    stays = replace(
+        examples.stays,
+        starts=np.arange(patients + 1) * 40,
+        minutes=np.tile(np.arange(40, dtype=np.int32), patients),
+        values=np.full((patients * 40, examples.stays.values.shape[1]), np.nan, dtype=np.float32),
     )
+    return replace(examples, stays=stays)
 
 
 def test_warm_up_is_not_shortened_by_a_lucky_few():
