@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from stream._librdkafka import create, reason, translated
 from stream.connection import Connection
@@ -32,6 +32,7 @@ NOT_ALLOWED = {
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     KafkaError.UNSUPPORTED_VERSION,
 }
+PURGED = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # for another's failure
 
 
 class LibrdkafkaTransactionalSink:
@@ -50,10 +51,13 @@ class LibrdkafkaTransactionalSink:
         self._settings = producer_settings(connection, linger_ms, compression, MAX_QUEUED) | {
             "transactional.id": transactional_id,
             "transaction.timeout.ms": int(timeout * 1000),
+            "delivery.report.only.error": True,
+            "on_delivery": self._lose,
         }
         self._timeout = timeout
         self._producer: Producer | None = None
         self._transaction = Transaction()
+        self._lost: str | None = None
 
     def send(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None = None) -> None:
         self._produce(self._begun(), outgoing)
@@ -64,14 +68,14 @@ class LibrdkafkaTransactionalSink:
         if self._transaction.ended:
             self._transaction.finish()
         elif self._producer is not None and not self._transaction.ending:
-            with _as_delivery_error():
+            with self._as_delivery_error(self._producer):
                 self._producer.poll(0)
 
     def flush(self, timeout: float) -> None:
         self._transaction.finish()
         if self._producer is None:
             return
-        with _as_delivery_error():
+        with self._as_delivery_error(self._producer):
             left = self._producer.flush(timeout)
         if left:
             raise DeliveryError(f"{left} records are not acknowledged after {timeout:g} s")
@@ -84,11 +88,13 @@ class LibrdkafkaTransactionalSink:
         complete: SimpleQueue[bool] = SimpleQueue()
 
         def end() -> None:
-            self._until(deadline, lambda left: producer.send_offsets_to_transaction(where, group, left))
+            self._until(
+                deadline, producer, lambda left: producer.send_offsets_to_transaction(where, group, left)
+            )
             reach("offsets_sent")
             if not complete.get():
                 raise CommitError("the epoch's last records were not sent")
-            self._until(deadline, producer.commit_transaction)
+            self._until(deadline, producer, producer.commit_transaction)
             reach("committed")
 
         self._transaction.end(end, self._timeout + 1)
@@ -111,7 +117,7 @@ class LibrdkafkaTransactionalSink:
             if cause.code() in NOT_ALLOWED:
                 raise translated(cause, "beginning transactions") from None
             raise BrokerUnavailable(f"beginning transactions: {cause.str()}") from None
-        self._producer = producer
+        self._producer, self._lost = producer, None
 
     def close(self) -> None:
         """As `Sink.close`; what is not being committed is aborted."""
@@ -126,7 +132,7 @@ class LibrdkafkaTransactionalSink:
         self._transaction.finish()
         if self._producer is None:
             raise DeliveryError("the sink is not open")
-        with _as_delivery_error():
+        with self._as_delivery_error(self._producer):
             self._transaction.begin(self._producer.begin_transaction)
         return self._producer
 
@@ -153,7 +159,7 @@ class LibrdkafkaTransactionalSink:
                     )
             producer.poll(0)
         except (KafkaException, SystemError) as error:
-            raise DeliveryError(f"{topic}: a record was not taken: {_text(error)}") from None
+            raise DeliveryError(f"{topic}: a record was not taken: {self._why(producer, error)}") from None
 
     def _produce_when_there_is_room(self, producer: Producer, record: tuple[Any, ...]) -> None:
         deadline = time.monotonic() + self._timeout
@@ -164,7 +170,7 @@ class LibrdkafkaTransactionalSink:
                 return
         raise DeliveryError(f"the producer's queue is full since {self._timeout:g} s")
 
-    def _until(self, deadline: float, step: Callable[[float], None]) -> None:
+    def _until(self, deadline: float, producer: Producer, step: Callable[[float], None]) -> None:
         """One step of a commit, tried again as long as librdkafka says that it may be."""
         while True:
             try:
@@ -178,19 +184,24 @@ class LibrdkafkaTransactionalSink:
                     if cause.retriable() and time.monotonic() < deadline:
                         time.sleep(RETRY_S)
                         continue
-                raise CommitError(f"the epoch was not committed: {_text(error)}") from None
+                raise CommitError(f"the epoch was not committed: {self._why(producer, error)}") from None
 
+    @contextmanager
+    def _as_delivery_error(self, producer: Producer) -> Iterator[None]:
+        """Translates what librdkafka raises."""
+        try:
+            yield
+        except (KafkaException, SystemError) as error:
+            raise DeliveryError(f"the producer: {self._why(producer, error)}") from None
 
-@contextmanager
-def _as_delivery_error() -> Iterator[None]:
-    """Translates what librdkafka raises."""
-    try:
-        yield
-    except (KafkaException, SystemError) as error:
-        raise DeliveryError(f"the producer: {_text(error)}") from None
+    def _lose(self, error: KafkaError, record: Message) -> None:
+        if error.code() not in PURGED:
+            self._lost = self._lost or f"{record.topic()}: a record was not delivered: {error.str()}"
 
-
-def _text(error: BaseException) -> str:
-    """confluent-kafka leaves a `SystemError` where a report ran after a fatal error."""
-    cause = error if isinstance(error, KafkaException) else error.__cause__
-    return reason(cause).str() if isinstance(cause, KafkaException) else str(error)
+    def _why(self, producer: Producer, error: BaseException) -> str:
+        """A record that was not delivered fails its transaction: later calls tell only the state, and the
+        report may be on its way. confluent-kafka leaves a `SystemError` where one ran after a fatal error."""
+        with suppress(KafkaException, SystemError):
+            producer.poll(RETRY_S)
+        cause = error if isinstance(error, KafkaException) else error.__cause__
+        return self._lost or (reason(cause).str() if isinstance(cause, KafkaException) else str(error))

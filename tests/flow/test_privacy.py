@@ -17,34 +17,36 @@ from stream.metrics import total
 from tests.flow.conftest import MakeFlow
 from tests.flow.flow import CLIENTS, outgoing
 
-NAME = 'Żółć "ZQ7"\\ %d {}'
-VALUE = 93.71828
-SENTINELS = ("ZQ7", "Żółć", "\\u017b", "71828")
+NAME = 'Żółć "ZQ~7"\\ %d {}'
+VALUE = 93.71875
+LARGE = 71828184.0
+SENTINELS = ("ZQ~7", "Żółć", "\\u017b", "93.71875", "71828184")
+"""No number or id of a client's own holds one by chance, and the numbers are exact in float32."""
 NOW = int(time.time() * 1000)
 
 
 def event(**changes: Any) -> dict[str, Any]:
-    plain = {"patient_id": NAME, "observed_at": NOW - 1000, "values": {"HR": VALUE}, "event_id": "ZQ7-1"}
+    plain = {"patient_id": NAME, "observed_at": NOW - 1000, "values": {"HR": VALUE}, "event_id": "ZQ~7-1"}
     return plain | changes
 
 
 GOOD = [
-    event(type="admission", static={"age": VALUE, "weight": 71828.0}),
-    event(event_id="ZQ7-2", unit="ZQ7-unit"),
-    event(event_id="ZQ7-3", values={"HR": 71828.0, "ZQ7Variable": VALUE}),
-    event(event_id="ZQ7-4", observed_at=NOW - 2000),
+    event(type="admission", static={"age": VALUE, "weight": LARGE}),
+    event(event_id="ZQ~7-2", unit="ZQ~7-unit"),
+    event(event_id="ZQ~7-3", values={"HR": LARGE, "ZQ~7Variable": VALUE}),
+    event(event_id="ZQ~7-4", observed_at=NOW - 2000),
 ]
 BAD: list[dict[str, Any] | bytes] = [
-    event(event_id="ZQ7-4"),
-    event(values={"HR": "93.71828"}),
-    event(values={"HR": float("inf"), "ZQ7": VALUE}),
-    event(patient_id="ZQ7-other"),
-    event(observed_at="ZQ7"),
+    event(event_id="ZQ~7-4"),
+    event(values={"HR": "93.71875"}),
+    event(values={"HR": float("inf"), "ZQ~7": VALUE}),
+    event(patient_id="ZQ~7-other"),
+    event(observed_at="ZQ~7"),
     event(observed_at=NOW + 10**7),
-    event(type="ZQ7"),
+    event(type="ZQ~7"),
     json.dumps(event()).encode()[:-3],
     json.dumps(event()).encode() + b"\xff",
-    event(type="admission", static={"sex": "ZQ7", "age": "71828"}),
+    event(type="admission", static={"sex": "ZQ~7", "age": "71828184"}),
 ]
 
 
