@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from importlib.metadata import version
@@ -15,10 +16,12 @@ from stream.assembly import choose_device, load_model
 from stream.clients import make_source
 from stream.commands.options import ALL, Json, takes_settings
 from stream.commands.topics import wanted
-from stream.errors import BrokerError, VitalstreamError
+from stream.consume.source import Source
+from stream.errors import BrokerError, BrokerUnavailable, VitalstreamError
 from stream.settings import Settings
 from stream.topics import Admin
 
+PATIENCE_S, RETRY_S = 10.0, 0.2
 LIBRARIES = ("torch", "confluent-kafka", "kafka-python", "numpy", "pydantic", "prometheus-client")
 GAP = (
     "committed offsets are no longer retained, and the events between are lost: lengthen retention.ms; "
@@ -86,11 +89,24 @@ def _examine_kafka(settings: Settings) -> Iterator[Finding]:
             yield Finding("topics", f"as they should be, {partitions} partitions each")
         with closing(make_source(settings, settings.application_id)) as source:
             source.assign(settings.observations_topic, dict.fromkeys(range(partitions), -2))
-            kept = source.beginning_offsets(range(partitions))
-            behind = [p for p, offset in source.committed(range(partitions)).items() if offset < kept[p]]
+            behind = _behind(source, partitions)
         if behind:
             yield Finding("offsets", "", BrokerError(f"partitions {behind}: {GAP}"))
         else:
             yield Finding("offsets", f"group {settings.application_id}: nothing committed is lost")
     except BrokerError as error:
         yield Finding("broker", "", error)
+
+
+def _behind(source: Source, partitions: int) -> list[int]:
+    """Partitions whose committed offset is not retained. A topic or a group that is new has no leader yet: it
+    is asked again, `PATIENCE_S` at most."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            kept = source.beginning_offsets(range(partitions))
+            return [p for p, offset in source.committed(range(partitions)).items() if offset < kept[p]]
+        except BrokerUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_S)
