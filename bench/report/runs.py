@@ -5,12 +5,14 @@ What is there already is not trained again, unless its recipe has changed since.
 
 from __future__ import annotations
 
+import os
 import shutil
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -108,9 +110,16 @@ def _do(jobs: list[tuple[Any, ...]], processes: int) -> None:
             job(*given)
         return
     # Spawned: a forked child would hang in the parent's OpenMP.
-    with ProcessPoolExecutor(processes, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(processes, get_context("spawn"), _start_worker) as pool:
         for made in [pool.submit(*job) for job in jobs]:
             made.result()
+
+
+def _start_worker() -> None:
+    """One thread each, and an end with the parent: a pool's worker would finish its training without it."""
+    torch.set_num_threads(1)
+    if parent := parent_process():
+        Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
 
 
 def _is_made(folder: Path, recipe: Recipe) -> bool:

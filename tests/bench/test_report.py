@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +29,17 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> runs.Runs:
     return found
 
 
+WAITS = """
+import time
+from bench.report.runs import _do
+def wait(_):
+    print('started', flush=True)
+    time.sleep(600)
+if __name__ == "__main__":
+    _do([(wait, 1), (wait, 2)], 2)
+"""
+
+
 def written(made: runs.Runs) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in made.folder.glob("*/model.json")}
 
@@ -40,3 +55,17 @@ def test_only_what_changed_is_trained_again(made: runs.Runs, monkeypatch: pytest
     second = written(made)
     assert [model.name for model in made.light("RNN")] == ["rnn-5"]
     assert {name for name in first if first[name] != second[name]} == {"RNN-0"}
+
+
+@pytest.mark.slow
+def test_the_workers_end_with_a_report_that_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "waits.py"
+    script.write_text(WAITS)
+    with subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(Path.cwd())}
+    ) as parent:
+        assert parent.stdout is not None
+        for _ in range(2):
+            assert parent.stdout.readline() == b"started\n"
+        parent.send_signal(signal.SIGKILL)
+        assert parent.stdout.read() == b"", "closed, once the last process that holds it is gone"
