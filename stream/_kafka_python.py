@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from kafka import errors
 from kafka.net.compat import KafkaNetClient
 
-from stream.connection import Connection
+from stream.connection import RECONNECT_MS, Connection
 from stream.errors import BrokerError, BrokerUnavailable, SettingsError, TopicError, VitalstreamError
 
 Client = TypeVar("Client")
@@ -44,6 +44,7 @@ def configuration(connection: Connection, own: dict[str, Any]) -> dict[str, Any]
         "ssl_certfile": connection.ssl_certificate_location,
         "ssl_keyfile": connection.ssl_key_location,
         "ssl_password": connection.ssl_key_password,
+        "reconnect_backoff_max_ms": RECONNECT_MS,
     }
     stated = {name: value for name, value in (own | reach).items() if value is not None}
     return stated | {name: _typed(value) for name, value in connection.overrides.items()}

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import KafkaError, KafkaException
 
-from stream.connection import Connection
+from stream.connection import RECONNECT_MS, Connection
 from stream.errors import BrokerError, BrokerUnavailable, SettingsError, TopicError
 
 Client = TypeVar("Client")
@@ -47,6 +47,7 @@ def configuration(connection: Connection, own: dict[str, Any]) -> dict[str, Any]
         "ssl.certificate.location": connection.ssl_certificate_location,
         "ssl.key.location": connection.ssl_key_location,
         "ssl.key.password": connection.ssl_key_password,
+        "reconnect.backoff.max.ms": RECONNECT_MS,
     }
     stated = {name: value for name, value in (own | reach).items() if value is not None}
     return stated | dict(connection.overrides)

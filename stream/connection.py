@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+RECONNECT_MS = 1000
+"""Longest pause before a broker is tried again: the Java client's `reconnect.backoff.max.ms`. By their own
+defaults librdkafka would find a broker that is back after up to 10 s, kafka-python after up to 30."""
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:

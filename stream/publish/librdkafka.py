@@ -34,6 +34,8 @@ DELIVERY_TIMEOUT_MS = 120_000
 TIMEOUTS = ("message.timeout.ms", "delivery.timeout.ms")  # one property, two names
 GAPLESS = {"enable.idempotence": True, "enable.gapless.guarantee": True, "delivery.timeout.ms": 0}
 MAX_QUEUED = 100_000
+FLUSH_S = 0.5
+"""After a failure, librdkafka's flush goes on until its time is over: what is left is never acknowledged."""
 ANY_PARTITION = -1
 NOW = 0
 
@@ -79,10 +81,12 @@ class LibrdkafkaSink:
         self._raise_failure()
 
     def flush(self, timeout: float) -> None:
-        left = self._serve(self._open().flush, timeout)
+        producer, deadline = self._open(), time.monotonic() + timeout
+        while left := self._serve(producer.flush, min(FLUSH_S, max(deadline - time.monotonic(), 0))):
+            self._raise_failure()
+            if time.monotonic() >= deadline:
+                raise DeliveryError(f"{left} records are not acknowledged after {timeout:g} s")
         self._raise_failure()
-        if left:
-            raise DeliveryError(f"{left} records are not acknowledged after {timeout:g} s")
 
     def reset(self) -> None:
         self._release()

@@ -20,6 +20,7 @@ from stream.publish.librdkafka import LibrdkafkaSink
 from stream.records import Outgoing
 from stream.state.changelog import Changes, Patients
 from tests.cli.states import HOUR, NAMES, NOW, States, assert_tells_of_nobody, few, observation, ward
+from tests.flow.conftest import SLOW_IN_PYTHON
 from tests.flow.flow import CLIENTS, Flow, outgoing, wait_until
 
 
@@ -107,7 +108,7 @@ def test_a_changelog_that_is_not_there_is_exit_code_3(states: Any) -> None:
 
 
 @pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", SLOW_IN_PYTHON)
 def test_a_worker_leaves_what_a_replay_makes(states: Any, client: str, guarantee: str) -> None:
     state = states(client, partitions=3, processing_guarantee=guarantee)
     state.feed(few(), ward(9))

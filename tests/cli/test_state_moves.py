@@ -17,7 +17,8 @@ from stream.records import Outgoing
 from stream.settings import SHIPPED_MODEL
 from tests.cli.conftest import Vitalstream
 from tests.cli.states import States, assert_tells_of_nobody, few, ward
-from tests.flow.flow import CLIENTS, risks_by_patient, wait_until
+from tests.flow.conftest import SLOW_IN_PYTHON
+from tests.flow.flow import risks_by_patient, wait_until
 
 
 def moved(state: States, states: Any, path: Path, partitions: int, **flags: Any) -> States:
@@ -35,7 +36,7 @@ def cut(sent: Outgoing, at: int) -> list[Outgoing]:
 
 
 @pytest.mark.parametrize("guarantee", ["exactly_once", "at_least_once"])
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", SLOW_IN_PYTHON)
 def test_a_worker_goes_on_with_the_states_of_another_cluster(
     states: Any, tmp_path: Path, client: str, guarantee: str
 ) -> None:

@@ -170,7 +170,8 @@ import os, sys
 from confluent_kafka import Consumer
 servers, group, topic, name = sys.argv[1:]
 member = Consumer({"bootstrap.servers": servers, "group.id": group, "group.instance.id": name,
-                   "partition.assignment.strategy": "cooperative-sticky", "heartbeat.interval.ms": 500})
+                   "partition.assignment.strategy": "cooperative-sticky",
+                   "heartbeat.interval.ms": 500, "session.timeout.ms": 6000})
 member.subscribe([topic], on_assign=lambda *_: print("assigned", flush=True),
                  on_revoke=lambda *_: os._exit(0))
 while True:

@@ -13,7 +13,7 @@ from model.datasets.stays import Stays, drop_implausible
 from model.evaluate.offline import step_risks
 from stream.ingest.replay import Recorded
 from stream.settings import SHIPPED_MODEL
-from tests.flow.conftest import MakeFlow
+from tests.flow.conftest import SLOW_IN_PYTHON, MakeFlow
 from tests.flow.flow import CLIENTS, Flow, places, risks_by_patient
 
 TOLERANCE = 1e-5
@@ -68,7 +68,7 @@ def test_each_event_has_one_score_which_equals_the_forward_pass(
     assert_same(risks_by_patient(scores), offline(stays))
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", SLOW_IN_PYTHON)
 @pytest.mark.parametrize("partitions", [1, 8])
 def test_scores_depend_neither_on_batches_nor_on_partitions(
     make_flow: MakeFlow, stays: Stays, client: str, partitions: int
