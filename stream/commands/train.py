@@ -72,7 +72,7 @@ def train(
     seed: Annotated[
         int, typer.Option(min=0, max=2**31 - 1, help="Of everything that is random.")
     ] = DEFAULT.seed,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads.")] = 1,
     dp_epsilon: Annotated[
         float | None,
         typer.Option(
