@@ -34,8 +34,6 @@ DELIVERY_TIMEOUT_MS = 120_000
 TIMEOUTS = ("message.timeout.ms", "delivery.timeout.ms")  # one property, two names
 GAPLESS = {"enable.idempotence": True, "enable.gapless.guarantee": True, "delivery.timeout.ms": 0}
 MAX_QUEUED = 100_000
-FLUSH_S = 0.5
-"""After a failure, librdkafka's flush goes on until its time is over: what is left is never acknowledged."""
 ANY_PARTITION = -1
 NOW = 0
 
@@ -81,10 +79,11 @@ class LibrdkafkaSink:
         self._raise_failure()
 
     def flush(self, timeout: float) -> None:
-        producer, deadline = self._open(), time.monotonic() + timeout
-        while left := self._serve(producer.flush, min(FLUSH_S, max(deadline - time.monotonic(), 0))):
+        flush, deadline, remaining = self._open().flush, time.monotonic() + timeout, timeout
+        # In slices: after a failure librdkafka's flush would wait for what is never acknowledged.
+        while left := self._serve(flush, min(remaining, FULL_QUEUE_WAIT_S)):
             self._raise_failure()
-            if time.monotonic() >= deadline:
+            if (remaining := deadline - time.monotonic()) <= 0:
                 raise DeliveryError(f"{left} records are not acknowledged after {timeout:g} s")
         self._raise_failure()
 
