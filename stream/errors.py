@@ -19,6 +19,12 @@ Messages never hold a patient id, a name or a measured value.
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+
 
 class VitalstreamError(Exception):
     """Base of the tree. `exit_code` is the status with which the command line ends."""
@@ -77,3 +83,44 @@ class ModelError(VitalstreamError):
 
 class DataError(VitalstreamError):
     exit_code = 5
+
+
+def describe(error: BaseException) -> str:
+    """What happened and where, the causes included, in one line that is safe to log.
+
+    The message of a `VitalstreamError` is shown as it is. A foreign error shows its type, the system's own
+    words if it is an `OSError`, and the place in the code, but not its message: that may hold a patient id
+    or a measured value.
+    """
+    return "; caused by ".join(_described(link) for link in _chain(error))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error, then what caused it, each once."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _described(error: BaseException) -> str:
+    if isinstance(error, VitalstreamError):
+        return str(error) or type(error).__name__
+    text = type(error).__qualname__
+    if isinstance(error, OSError) and error.strerror:
+        text += f" ({error.strerror})"
+    return f"{text} at {place}" if (place := _place(error)) else text
+
+
+def _place(error: BaseException) -> str:
+    """File, line and function in which the error was raised; of the project's own code if it passed any."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(PROJECT)]
+    if not frames:
+        return ""
+    frame = (own or frames)[-1]
+    file = Path(frame.filename)
+    name = file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file.name
+    return f"{name}:{frame.lineno} in {frame.name}"
