@@ -10,6 +10,7 @@ from collections.abc import Set
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -29,6 +30,7 @@ from stream.decode.decoder import Decoder
 from stream.decode.leaving_out import LeavingOut
 from stream.drift.watch import Blind, Watch
 from stream.errors import ModelError, SettingsError
+from stream.failpoints import watched
 from stream.metrics import Metrics
 from stream.pipeline import Encoder, Pipeline, Rooms
 from stream.publish.scores import ScoreEncoder
@@ -87,7 +89,8 @@ class Worker:
                 rooms.callback(_nudge(settings).close)
             if settings.standby_replicas == "all":
                 self.pipeline.rooms.standby.open()
-            source.subscribe(settings.observations_topic, self.pipeline, held=True)
+            listener = watched("rebalance", self.pipeline)
+            source.subscribe(settings.observations_topic, listener, held=True)
             self.pipeline.run(stop, until_idle)
 
     def healthy(self) -> str | None:
@@ -133,12 +136,18 @@ def build_follower(
 
 def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics) -> Pipeline:
     fresh = model.initial_state()
-    store = StateStore(fresh, settings.initial_resident_patients, settings.max_resident_patients)
+    store = watched(
+        "store", StateStore(fresh, settings.initial_resident_patients, settings.max_resident_patients)
+    )
     on_gap = "earliest" if settings.on_gap == "skip" else "error"
     group = settings.application_id
-    source = make_source(settings, group, instance_id=settings.instance_id, auto_offset_reset=on_gap)
-    changelog = make_changelog(settings, model)
-    standby = Standby(partial(make_source, settings, group, auto_offset_reset="error"), changelog.topic)
+    source = watched(
+        "source", make_source(settings, group, instance_id=settings.instance_id, auto_offset_reset=on_gap)
+    )
+    changelog = watched("changelog", make_changelog(settings, model))
+    standby = watched(
+        "standby", Standby(partial(_reader, "replica", settings, auto_offset_reset="error"), changelog.topic)
+    )
     sink, guarantee = make_outputs(settings, source)
     expire_after_ms = int(settings.expire_after * 1000)
     metrics.describe_model(model.name, model.hash, model.target)
@@ -146,23 +155,13 @@ def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics) -> Pipelin
     log.info("model %s %s on %s", model.name, model.hash[:16], fresh.device)
     rooms = Rooms(
         source=source,
-        batcher=Batcher(settings.max_batch, settings.max_wait),
-        decoder=Decoder(settings.max_event_bytes, settings.max_future),
+        batcher=watched("batch", Batcher(settings.max_batch, settings.max_wait)),
+        decoder=watched("decode", Decoder(settings.max_event_bytes, settings.max_future)),
         store=store,
-        restorer=Restorer(
-            partial(make_source, settings, group, to_end=True),
-            changelog,
-            Rules(
-                settings.observations_topic,
-                exactly_once=settings.processing_guarantee == "exactly_once",
-                skip_gaps=settings.on_gap == "skip",
-                patience=2 * settings.transaction_timeout,
-            ),
-            standby,
-        ),
+        restorer=watched("restorer", _restorer(settings, changelog, standby)),
         standby=standby,
         stepper=Stepper(
-            model,
+            watched("model", model),
             store,
             fresh,
             pack,
@@ -170,25 +169,46 @@ def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics) -> Pipelin
             partial(contributors, model) if settings.contributors != "off" else None,
             model.alert_threshold if settings.contributors == "alerts" else 0.0,
         ),
-        drift=Watch(model.reference) if model.reference else Blind(),
-        vitals=VitalSigns(model.vital_columns),
-        encoder=ScoreEncoder(
-            settings.scores_topic,
-            source=settings.observations_topic,
-            model_name=model.name,
-            model_hash=model.hash,
-            target=model.target,
-            signs=SIGNS,
-            warm_up=settings.warm_up_events or model.warm_after,
-        ),
+        drift=watched("drift", Watch(model.reference) if model.reference else Blind()),
+        vitals=watched("assess", VitalSigns(model.vital_columns)),
+        encoder=watched("encode", _encoder(settings, model)),
         dead_letters_topic=settings.dead_letters_topic,
         max_dead_letter_bytes=settings.max_dead_letter_bytes,
         sink=sink,
-        committer=Committer(guarantee, store, changelog, settings.commit_interval, settings.commit_events),
+        committer=watched(
+            "commit", Committer(guarantee, store, changelog, settings.commit_interval, settings.commit_events)
+        ),
         expire_after_ms=expire_after_ms,
         metrics=metrics,
     )
     return Pipeline(rooms)
+
+
+def _reader(role: str, settings: Settings, **options: Any) -> Source:
+    """A source outside of group management that knows the group's committed offsets."""
+    return watched(role, make_source(settings, settings.application_id, **options))
+
+
+def _restorer(settings: Settings, changelog: Changelog, standby: Standby) -> Restorer:
+    rules = Rules(
+        settings.observations_topic,
+        exactly_once=settings.processing_guarantee == "exactly_once",
+        skip_gaps=settings.on_gap == "skip",
+        patience=2 * settings.transaction_timeout,
+    )
+    return Restorer(partial(_reader, "restore", settings, to_end=True), changelog, rules, standby)
+
+
+def _encoder(settings: Settings, model: RiskModel) -> ScoreEncoder:
+    return ScoreEncoder(
+        settings.scores_topic,
+        source=settings.observations_topic,
+        model_name=model.name,
+        model_hash=model.hash,
+        target=model.target,
+        signs=SIGNS,
+        warm_up=settings.warm_up_events or model.warm_after,
+    )
 
 
 def _nudge(settings: Settings) -> Nudge:
@@ -209,9 +229,9 @@ def make_changelog(settings: Settings, model: RiskModel) -> Changelog:
 def make_outputs(settings: Settings, source: Source) -> tuple[Sink, Guarantee]:
     """The sink of the guarantee that the settings choose, and how it ends an epoch of `source`."""
     if settings.processing_guarantee == "at_least_once":
-        sink = make_sink(settings)
+        sink = watched("sink", make_sink(settings))
         return sink, AtLeastOnce(sink, source.commit)
-    transactional = make_transactional_sink(settings)
+    transactional = watched("sink", make_transactional_sink(settings))
     return transactional, ExactlyOnce(transactional, settings.observations_topic, source.group_metadata)
 
 

@@ -250,6 +250,7 @@ class Pipeline:
         rooms.committer.add(_next_offsets(polled), len(polled))
 
     def _acknowledged(self, observed_at: np.ndarray = NONE, timestamps: np.ndarray = NONE) -> None:
+        reach("acknowledged")
         self._lost_in_a_row, now = 0, self._clock()
         self.rooms.metrics.event_latency.observe(np.maximum(now - observed_at / 1000, 0))
         self.rooms.metrics.record_latency.observe(np.maximum(now - timestamps / 1000, 0))

@@ -20,7 +20,6 @@ NOT_SETTINGS = {
     "VITALSTREAM_CONFIG",
     "VITALSTREAM_DATA",
     "VITALSTREAM_TEST_BOOTSTRAP",
-    "VITALSTREAM_FAILPOINT",
 }
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "model" / "pretrained"
 

@@ -21,6 +21,7 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from stream.errors import BrokerUnavailable, GapError, TopicError, VitalstreamError
+from stream.failpoints import reach
 from stream.state.changelog import Changelog, Mark, Patients
 from stream.state.replica import EARLIEST, POLL_RECORDS, POLL_S, Reader, Replica, fold, read_on
 from stream.state.standby import Standby
@@ -163,6 +164,7 @@ class Restorer:
                     waited = now - ended_at.setdefault(partition, now)
                     found = self._complete(reader, partition, replicas[partition].latest, committed, waited)
                     if found is not None:
+                        reach("restore.handover")
                         self._done.put((asked.pop(partition), found))
                         log.info(
                             "restored: partition %d, %d patients, in %.2f s",

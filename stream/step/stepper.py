@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from stream.failpoints import reach
 from stream.records import Code, Contributions, Events, Kind, Packing, Refused, Scores
 from stream.state.slots import Slot
 from stream.state.stays import Moments, Timeline, advance
@@ -170,6 +171,7 @@ class Stepper:
         positions = np.concatenate([chosen for chosen, _ in causes]) if causes else np.empty(0, np.int64)
         if self._explain is None or not len(positions):
             return positions, ()
+        reach("explain")
         index = self._put(positions)
         events = (part.index_select(0, index) for part in (values, elapsed, hours))
         return positions, self._explain(torch.cat([rows for _, rows in causes]), *events)

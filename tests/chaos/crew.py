@@ -12,6 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests import armed
+
+ROOT = Path(__file__).resolve().parents[2]
 KAFKA = 3  # exit code: Kafka gave up on it, or it on Kafka
 SIGTERM_S = 10.0
 DEATH_S = 90.0
@@ -65,10 +68,13 @@ class Crew:
         environment["VITALSTREAM_INSTANCE_ID"] = name
         environment["VITALSTREAM_STANDBY_REPLICAS"] = "all" if slot % 2 else "none"
         if failpoint:
-            environment["VITALSTREAM_FAILPOINT"] = failpoint
-        command = [sys.executable, "-m", "stream", "run", *arguments]
+            environment[armed.VARIABLE] = failpoint
+        program = "tests.armed" if failpoint else "stream"
+        command = [sys.executable, "-m", program, "run", *arguments]
         with log.open("wb") as out:
-            process = subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
+            process = subprocess.Popen(
+                command, env=environment, cwd=ROOT, stdout=out, stderr=subprocess.STDOUT
+            )
         self.members[slot] = Member(name, process, log)
         return self.members[slot]
 
