@@ -1,15 +1,16 @@
-"""Every setting, read once at start: environment, then a TOML file, then flags; the later wins."""
+"""Every setting, read once at start: a TOML file, then the environment, then flags; the later wins."""
 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream.connection import Connection
@@ -21,6 +22,15 @@ NOT_SETTINGS = {
     "VITALSTREAM_DATA",
     "VITALSTREAM_TEST_BOOTSTRAP",
 }
+SERVICE_LINK = re.compile(
+    r"\w+_SERVICE_HOST=[\da-fA-F.:]+"
+    r"|\w+_SERVICE_PORT(_\w+)?=\d+"
+    r"|\w+_PORT(_\d+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://[\da-fA-F.:[\]]+:\d+"
+    r"|\w+_PORT_\d+_(TCP|UDP|SCTP)_(PORT=\d+|PROTO=(tcp|udp|sctp)|ADDR=[\da-fA-F.:]+)",
+    re.ASCII,
+)
+"""What Kubernetes puts into the environment of a container for each Service of its namespace. One that is
+called `vitalstream-metrics` even uses the name of a setting: the value tells."""
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "model" / "pretrained"
 
 
@@ -129,6 +139,13 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (init_settings,)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _not_empty(cls, value: object) -> object:
+        if value == "":
+            raise ValueError("is empty")
+        return value
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.max_resident_patients < self.max_batch:
@@ -176,16 +193,15 @@ def load(
     config: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Settings:
-    """Merge the environment, the TOML file and the flags (None: not given) into checked settings.
+    """Merge the TOML file, the environment and the flags (None: not given) into checked settings.
 
-    `config` defaults to the file that `VITALSTREAM_CONFIG` names, if any. Raises `SettingsError`,
-    which names the setting and never its value.
+    A variable that is empty is not given. `config` defaults to the file that `VITALSTREAM_CONFIG` names, if
+    any. Raises `SettingsError`, which names the setting and never its value.
     """
     environment = os.environ if environment is None else environment
-    config = config or (
-        Path(environment["VITALSTREAM_CONFIG"]) if "VITALSTREAM_CONFIG" in environment else None
-    )
-    merged = _from_environment(environment) | (_from_file(config) if config else {})
+    if config is None and (named := environment.get("VITALSTREAM_CONFIG")):
+        config = Path(named)
+    merged = (_from_file(config) if config else {}) | _from_environment(environment)
     merged |= {name: value for name, value in (flags or {}).items() if value is not None}
     try:
         return Settings(**merged)
@@ -196,17 +212,24 @@ def load(
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for variable, text in environment.items():
-        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS:
+        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS or _is_service_link(variable, text):
             continue
         name = variable.removeprefix(PREFIX).lower()
-        if name.removesuffix("_file") != name and name not in Settings.model_fields:
-            name, text = name.removesuffix("_file"), _secret(variable, Path(text))
+        in_file = name not in Settings.model_fields and name.endswith("_file")
+        name = name.removesuffix("_file") if in_file else name
         if name not in Settings.model_fields:
             raise SettingsError(f"{variable}: there is no such setting")
+        if not text:
+            continue
+        text = _secret(variable, Path(text)) if in_file else text
         if name in found:
             raise SettingsError(f"{variable}: given both as a value and as a file")
         found[name] = _overrides(variable, text) if name == "client_overrides" else text
     return found
+
+
+def _is_service_link(variable: str, text: str) -> bool:
+    return SERVICE_LINK.fullmatch(f"{variable}={text}") is not None
 
 
 def _overrides(variable: str, text: str) -> dict[str, str]:
@@ -218,14 +241,14 @@ def _overrides(variable: str, text: str) -> dict[str, str]:
 
 def _secret(variable: str, path: Path) -> str:
     try:
-        return path.read_text("utf-8").rstrip("\r\n")
+        return path.read_text("utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError):
         raise SettingsError(f"{variable}: the file that it names cannot be read") from None
 
 
 def _from_file(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"config file {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -237,7 +260,8 @@ def _explain(error: ValidationError) -> str:
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         name = ".".join(map(str, fault["loc"]))
         reason = "there is no such setting" if fault["type"] == "extra_forbidden" else fault["msg"]
-        lines.append(f"{name}: {reason}" if name else reason.removeprefix("Value error, "))
+        reason = reason.removeprefix("Value error, ")
+        lines.append(f"{name}: {reason}" if name else reason)
     return "; ".join(lines)
 
 

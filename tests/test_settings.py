@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -32,7 +32,7 @@ def refusal(environment: dict[str, str] | None = None, config: Path | None = Non
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(environment=some_settings, file=some_settings, flags=some_settings)
-def test_a_flag_wins_over_the_file_and_the_file_over_the_environment(
+def test_a_flag_wins_over_the_environment_and_the_environment_over_the_file(
     tmp_path: Path, environment: dict[str, object], file: dict[str, object], flags: dict[str, object]
 ) -> None:
     config = tmp_path / "settings.toml"
@@ -44,8 +44,92 @@ def test_a_flag_wins_over_the_file_and_the_file_over_the_environment(
 
     for name in TEXTS:
         default = Settings.model_fields[name].default
-        wanted = flags.get(name, file.get(name, environment.get(name, default)))
+        wanted = flags.get(name, environment.get(name, file.get(name, default)))
         assert getattr(read, name) == wanted
+
+
+def service_links(service: str, address: str, ports: dict[int, tuple[str, str]]) -> dict[str, str]:
+    """What kubelet adds to the environment of each container in the Service's namespace. ports: the name and
+    the protocol of each number."""
+    prefix = service.upper().replace("-", "_")
+    links = {f"{prefix}_SERVICE_HOST": address, f"{prefix}_SERVICE_PORT": str(next(iter(ports)))}
+    host = f"[{address}]" if ":" in address else address
+    for number, (name, protocol) in ports.items():
+        links[f"{prefix}_SERVICE_PORT_{name.upper().replace('-', '_')}"] = str(number)
+        url = f"{protocol.lower()}://{host}:{number}"
+        links.setdefault(f"{prefix}_PORT", url)
+        links[f"{prefix}_PORT_{number}_{protocol}"] = url
+        links[f"{prefix}_PORT_{number}_{protocol}_PROTO"] = protocol.lower()
+        links[f"{prefix}_PORT_{number}_{protocol}_PORT"] = str(number)
+        links[f"{prefix}_PORT_{number}_{protocol}_ADDR"] = address
+    return links
+
+
+LABEL = r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?"
+SERVICES = st.one_of(
+    st.just("vitalstream"),
+    st.from_regex(LABEL, fullmatch=True).map("vitalstream-{}".format),
+    st.sampled_from(list(Settings.model_fields)).map(lambda name: "vitalstream-" + name.replace("_", "-")),
+    st.sampled_from(["vitalstream-metrics", "vitalstream-config", "vitalstream-data"]),
+)
+PORTS = st.dictionaries(
+    st.integers(1, 65_535),
+    st.tuples(st.from_regex(LABEL, fullmatch=True), st.sampled_from(["TCP", "UDP", "SCTP"])),
+    min_size=1,
+    max_size=3,
+)
+
+
+@given(service=SERVICES, address=st.ip_addresses().map(str), ports=PORTS)
+@example(service="vitalstream", address="10.96.12.7", ports={9464: ("metrics", "TCP")})
+@example(service="vitalstream-metrics", address="fd00::7", ports={9464: ("http", "TCP")})
+def test_the_links_of_a_kubernetes_service_are_no_settings(
+    service: str, address: str, ports: dict[int, tuple[str, str]]
+) -> None:
+    assert load(environment=service_links(service, address, ports)) == load(environment={})
+
+
+def test_a_setting_is_one_though_a_service_uses_its_name() -> None:
+    assert load(environment={"VITALSTREAM_METRICS_PORT": "9000"}).metrics_port == 9000
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("VITALSTREAM_MAX_BACH", "7"),
+        ("VITALSTREAM_MAX_BACH", ""),
+        ("VITALSTREAM_METRIC_PORT", "9464"),
+        ("VITALSTREAM_METRICS_PORTS", "tcp://10.0.0.1:9464"),
+        ("VITALSTREAM_SERVICE_HOST", "worker-7"),
+        ("VITALSTREAM_SERVICE_PORT", "metrics"),
+    ],
+)
+def test_a_typing_error_is_no_link_of_a_service(name: str, text: str) -> None:
+    assert name in refusal({name: text})
+
+
+def test_an_empty_variable_is_one_that_is_not_given(tmp_path: Path) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text("max_batch = 7")
+    names = [f"{PREFIX}{name.upper()}" for name in Settings.model_fields]
+    empty = dict.fromkeys([*names, *(f"{name}_FILE" for name in names), f"{PREFIX}CONFIG"], "")
+    assert load(environment=empty) == load(environment={})
+    assert load(config=config, environment=empty).max_batch == 7
+
+
+@pytest.mark.parametrize("name", ["instance_id", "model", "bootstrap_servers"])
+def test_an_empty_text_in_the_file_or_a_flag_is_an_error(tmp_path: Path, name: str) -> None:
+    config = tmp_path / "settings.toml"
+    config.write_text(f'{name} = ""')
+    assert refusal(config=config) == refusal(**{name: ""}) == f"{name}: is empty"
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    config, secret = tmp_path / "settings.toml", tmp_path / "password"
+    config.write_text("max_batch = 7", "utf-8-sig")
+    secret.write_text(SECRET, "utf-8-sig")
+    read = load(SASL, config, {"VITALSTREAM_SASL_PASSWORD_FILE": str(secret)})
+    assert (read.max_batch, read.connection().sasl_password) == (7, SECRET)
 
 
 def test_the_environment_can_name_the_file(tmp_path: Path) -> None:

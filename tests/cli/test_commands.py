@@ -61,7 +61,7 @@ def test_the_settings_in_force_are_shown_without_secrets(vitalstream: Vitalstrea
     shown = json.loads(ended.out)
     assert ended.code == 0
     assert shown.keys() == Settings.model_fields.keys()
-    assert (shown["max_batch"], shown["threads"], shown["sasl_username"]) == (7, 3, "worker")
+    assert (shown["max_batch"], shown["threads"], shown["sasl_username"]) == (8, 3, "worker")
     assert SECRET not in ended.out
 
 
