@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 
 from model.evaluate.horizons import hours_since_first
 from stream.clients import make_source
-from stream.commands.feed import BATCH, partitions
-from stream.errors import BrokerError, DataError
+from stream.commands.changelog_reader import to_ends
+from stream.commands.feed import BATCH, EARLIEST, partitions
+from stream.errors import DataError
 from stream.settings import Settings
 
-POLL_S = 1.0
-STALLED_POLLS = 30
 LATEST_MS = 253_402_300_799_999
 """The end of the year 9999."""
 
@@ -49,18 +48,11 @@ def from_topic(settings: Settings, topic: str) -> Iterator[bytes]:
     30 s although there should be more.
     """
     numbers = range(partitions(settings, topic))
-    with closing(make_source(settings)) as source:
-        source.assign(topic, dict.fromkeys(numbers, -2))
-        begins, ends = source.beginning_offsets(numbers), source.end_offsets(numbers)
-        open_ = {number for number in numbers if ends[number] > begins[number]}
-        stalled = 0
-        while open_:
-            records = source.poll(BATCH, POLL_S)
-            stalled = 0 if len(records) else stalled + 1
-            if stalled:
-                open_ -= {number for number, lag in source.lag().items() if lag == 0}
-            if stalled == STALLED_POLLS:
-                raise BrokerError(f"topic {topic}: no record came for {STALLED_POLLS} s")
+    with closing(make_source(settings, to_end=True)) as source:
+        source.assign(topic, dict.fromkeys(numbers, EARLIEST))
+        ends = source.end_offsets(numbers)
+        open_ = {number for number in numbers if ends[number]}
+        for records in to_ends(source, BATCH):
             for value, number, offset in zip(
                 records.values, records.partitions.tolist(), records.offsets.tolist(), strict=True
             ):
@@ -68,6 +60,9 @@ def from_topic(settings: Settings, topic: str) -> Iterator[bytes]:
                     yield value
                 if offset >= ends[number] - 1:
                     open_.discard(number)
+            open_ -= source.ended()
+            if not open_:
+                return
 
 
 def from_file(path: Path) -> Iterator[bytes]:

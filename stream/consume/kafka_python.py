@@ -27,7 +27,6 @@ REQUEST_TIMEOUT_MS = 10_000
 REBALANCE_STEP_MS = 100
 REBALANCE_TIMEOUT_S = 10.0
 EARLIEST, END = -2, -1
-UNKNOWN = -1
 
 
 class KafkaPythonSource:
@@ -69,7 +68,8 @@ class KafkaPythonSource:
         self._group_id = group_id
         self._with_headers = with_headers
         self._topic = ""
-        self._positions: dict[int, int] = {}  # of the partitions owned
+        self._owned: set[int] = set()
+        self._held: set[int] = set()
         self._closed = False
 
     def subscribe(self, topic: str, listener: RebalanceListener, *, held: bool = False) -> None:
@@ -79,9 +79,10 @@ class KafkaPythonSource:
         if not self._consumer.partitions_for_topic(topic):  # of which `poll` would say nothing
             raise TopicError(f"{topic}: there is no such topic")
         hold = self.hold if held else None
-        self._consumer.subscribe([topic], listener=_Listener(self._handover, self._positions, listener, hold))
+        self._consumer.subscribe([topic], listener=_Listener(self._handover, self._owned, listener, hold))
 
     def hold(self, partitions: Sequence[int]) -> None:
+        self._held.update(partitions)
         self.pause(partitions)
         for where in self._coordinates(partitions):  # for a paused one without position `poll` may raise
             self._consumer.seek(where, 0)
@@ -89,12 +90,12 @@ class KafkaPythonSource:
     def start(self, offsets: Mapping[int, int]) -> None:
         for partition, offset in offsets.items():
             self._consumer.seek(TopicPartition(self._topic, partition), offset)
-            self._positions[partition] = offset
+        self._held.difference_update(offsets)
         self.resume(list(offsets))
 
     def assign(self, topic: str, offsets: Mapping[int, int]) -> None:
         self._topic = topic
-        self._positions = dict.fromkeys(offsets, UNKNOWN)
+        self._owned, self._held = set(offsets), set()
         self._consumer.assign(self._coordinates(offsets))
         for partition, offset in offsets.items():
             where = TopicPartition(topic, partition)
@@ -110,8 +111,6 @@ class KafkaPythonSource:
         deadline = time.monotonic() + REBALANCE_TIMEOUT_S
         while self._rebalances() and not polled and time.monotonic() < deadline:
             polled = self._poll(max_records, REBALANCE_STEP_MS)
-        for batch in polled.values():
-            self._positions[batch[-1].partition] = batch[-1].offset + 1
         return self._records([record for batch in polled.values() for record in batch])
 
     def pause(self, partitions: Sequence[int]) -> None:
@@ -121,12 +120,12 @@ class KafkaPythonSource:
         self._consumer.resume(*self._coordinates(partitions))
 
     def assignment(self) -> list[int]:
-        return sorted(self._positions)
+        return sorted(self._owned)
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         if self._group_id is None:
             raise CommitError("committing needs a consumer group")
-        if foreign := sorted(offsets.keys() - self._positions.keys()):
+        if foreign := sorted(offsets.keys() - self._owned):
             raise CommitError(f"{self._topic}: partitions {foreign} are not owned")
         wanted = {TopicPartition(self._topic, one): OffsetAndMetadata(at) for one, at in offsets.items()}
         try:
@@ -147,11 +146,14 @@ class KafkaPythonSource:
         return {partition: offset for partition, offset in found.items() if offset is not None}
 
     def lag(self) -> dict[int, int]:
+        """By the consumer's own positions, which step over the markers of transactions, unlike those of the
+        records. Its `position` would ask the broker."""
+        known = self._consumer._subscription.assignment
         lags = {}
-        for partition, position in self._positions.items():
-            end = self._consumer.highwater(TopicPartition(self._topic, partition))
-            if position != UNKNOWN and end is not None:
-                lags[partition] = max(end - position, 0)
+        for partition in self._owned - self._held:
+            state = known.get(TopicPartition(self._topic, partition))
+            if state is not None and state.position is not None and state.highwater is not None:
+                lags[partition] = max(state.highwater - state.position.offset, 0)
         return lags
 
     def ended(self) -> set[int]:
@@ -198,7 +200,7 @@ class KafkaPythonSource:
             return False
         if not self._consumer._coordinator.need_rejoin():
             self._consumer._coordinator.request_rejoin()
-        return bool(self._positions)
+        return bool(self._owned)
 
     def _coordinates(self, partitions: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, partition) for partition in partitions]
@@ -235,23 +237,23 @@ class KafkaPythonSource:
 
 
 class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]
-    """Keeps `positions` and tells `listener`, both on the thread inside `poll` or `close`."""
+    """Keeps `owned` and tells `listener`, both on the thread inside `poll` or `close`."""
 
     def __init__(
         self,
         handover: Handover,
-        positions: dict[int, int],
+        owned: set[int],
         listener: RebalanceListener,
         hold: Callable[[Sequence[int]], None] | None,
     ) -> None:
-        self._handover, self._positions, self._listener = handover, positions, listener
+        self._handover, self._owned, self._listener = handover, owned, listener
         self._hold = hold
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         numbers = _numbers(assigned)
 
         def tell() -> None:
-            self._positions.update(dict.fromkeys(numbers, UNKNOWN))
+            self._owned.update(numbers)
             if self._hold:
                 self._hold(numbers)
             self._listener.on_assigned(numbers)
@@ -269,8 +271,7 @@ class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]
             try:
                 tell(numbers)
             finally:
-                for number in numbers:
-                    self._positions.pop(number, None)
+                self._owned.difference_update(numbers)
 
         if numbers:
             await self._handover.ask(take)

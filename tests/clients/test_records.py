@@ -189,7 +189,7 @@ def test_a_large_record_passes(on_kafka: Clients) -> None:
     assert values_of(read(source, 1)) == [value]
 
 
-@pytest.mark.parametrize("compression", ["lz4", "gzip", "none"])
+@pytest.mark.parametrize("compression", ["lz4", "zstd", "snappy", "gzip", "none"])
 def test_one_client_reads_what_the_other_wrote(on_kafka: Clients, compression: str) -> None:
     topic = on_kafka.new_topic()
     values = [b"%d" % row for row in range(100)]

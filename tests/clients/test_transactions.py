@@ -55,6 +55,40 @@ def topics(on_kafka: Clients) -> tuple[str, str]:
     return on_kafka.new_topic(), on_kafka.new_topic()
 
 
+def write_in_transactions(servers: str, topic: str, values: list[bytes]) -> None:
+    """One transaction, whose markers are the last records of every partition."""
+    producer = Producer({"bootstrap.servers": servers, "transactional.id": topic})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for row, value in enumerate(values):
+        producer.produce(topic, value, partition=row % PARTITIONS)
+    producer.commit_transaction(30)
+
+
+def test_nothing_is_left_to_read_before_the_markers_at_the_end(on_kafka: Clients, kafka: str) -> None:
+    topic = on_kafka.new_topic()
+    write_in_transactions(kafka, topic, [b"%d" % row for row in range(2 * PARTITIONS)])
+    source = on_kafka.source()
+    source.assign(topic, dict.fromkeys(range(PARTITIONS), EARLIEST))
+    read(source, 2 * PARTITIONS)
+    poll_until(source, lambda: source.lag() == dict.fromkeys(range(PARTITIONS), 0))
+
+
+def test_a_member_that_has_committed_lags_nothing_behind_the_markers(on_kafka: Clients, kafka: str) -> None:
+    topic = on_kafka.new_topic()
+    write_in_transactions(kafka, topic, [b"%d" % row for row in range(2 * PARTITIONS)])
+    source, told = on_kafka.source(topic), Remembering()
+    source.subscribe(topic, told, held=True)
+    poll_until(source, lambda: len(told.owned) == PARTITIONS)
+    source.start(dict.fromkeys(told.owned, 1))
+    assert sorted(values_of(read(source, PARTITIONS))) == [
+        b"%d" % (PARTITIONS + row) for row in range(PARTITIONS)
+    ]
+    poll_until(source, lambda: source.lag() == dict.fromkeys(range(PARTITIONS), 0))
+    source.hold([0])
+    assert 0 not in source.lag()
+
+
 def nothing() -> Outgoing:
     return Outgoing("", [], [])
 

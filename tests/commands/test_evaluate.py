@@ -1,14 +1,17 @@
 import json
 import re
+import time
 from contextlib import closing
 from itertools import count
 
 import pytest
 import typer
+from confluent_kafka import Producer
 from typer.testing import CliRunner
 
 from model.artifact import read_description
 from stream.clients import make_sink
+from stream.commands.changelog_reader import STALLED_S
 from stream.commands.evaluate import evaluate
 from stream.errors import DataError, TopicError
 from stream.records import Outgoing
@@ -73,6 +76,20 @@ def test_scores_of_the_topic(kafka, make_topic, outcomes):
         sink.flush(10)
     for named in ("--scores-topic", "--scores"):
         check(run("--outcomes", outcomes, "--bootstrap-servers", kafka, named, topic))
+
+
+@pytest.mark.parametrize("client", ["librdkafka", "kafka-python"])
+def test_a_topic_that_ends_in_the_markers_of_transactions_ends(client, kafka, make_topic, outcomes):
+    topic = make_topic()
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": topic})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    for number, value in enumerate(SCORES):
+        producer.produce(topic, value, partition=number % 4)
+    producer.commit_transaction(30)
+    begun = time.monotonic()
+    check(run("--outcomes", outcomes, "--bootstrap-servers", kafka, "--scores", topic, "--client", client))
+    assert time.monotonic() - begun < STALLED_S
 
 
 def test_a_name_that_is_no_file_is_a_topic(kafka, outcomes, tmp_path, monkeypatch):
