@@ -84,7 +84,7 @@ def restored(worker: Worker, topic: str, patients: int, standing_by: bool) -> fl
         pipeline.turn(0.01)
     taken = time.monotonic() - begun
     assert pipeline.rooms.store.resident == patients
-    pipeline.close()
+    pipeline.close_clean()
     return taken
 
 

@@ -31,11 +31,13 @@ from stream.decode.leaving_out import LeavingOut
 from stream.drift.watch import Blind, Watch
 from stream.errors import ModelError, SettingsError
 from stream.failpoints import watched
+from stream.idle import Backlog, UntilIdle
 from stream.metrics import Metrics
-from stream.pipeline import Encoder, Pipeline, Rooms
+from stream.pipeline import Pipeline
 from stream.publish.scores import ScoreEncoder
 from stream.publish.sink import Sink
 from stream.publish.state_only import StateOnly
+from stream.scoring import Encoder, Rooms
 from stream.settings import Settings
 from stream.state.changelog import Changelog
 from stream.state.restore import Restorer, Rules
@@ -76,13 +78,13 @@ class Worker:
         self.pipeline = _pipeline(settings, model, self.metrics)
 
     def run(self, stop: threading.Event, until_idle: float | None = None) -> None:
-        """Join the group and score until `stop` is set, or until nothing came for `until_idle` seconds;
-        then finish, commit and leave. Raises `VitalstreamError`."""
+        """Join the group and score until `stop` is set, or until nothing came for `until_idle` seconds and
+        the group has scored the whole topic; then finish, commit and leave. Raises `VitalstreamError`."""
         _calm_garbage_collector()
         settings = self._settings
         log.info("joining group %s at %s", settings.application_id, settings.bootstrap_servers)
         with ExitStack() as rooms:
-            rooms.callback(self.pipeline.close)
+            rooms.enter_context(self.pipeline)
             self._serve(rooms)
             source = self.pipeline.rooms.source
             if settings.instance_id:
@@ -91,7 +93,7 @@ class Worker:
                 self.pipeline.rooms.standby.open()
             listener = watched("rebalance", self.pipeline)
             source.subscribe(settings.observations_topic, listener, held=True)
-            self.pipeline.run(stop, until_idle)
+            self.pipeline.run(stop, None if until_idle is None else self._until_idle(until_idle))
 
     def healthy(self) -> str | None:
         silent = time.monotonic() - self.pipeline.progressed
@@ -102,6 +104,10 @@ class Worker:
         if waiting:
             return f"{waiting} partitions are being restored"
         return None if self.pipeline.assigned else "no partition is assigned"
+
+    def _until_idle(self, quiet: float) -> UntilIdle:
+        reader = partial(make_source, self._settings, self._settings.application_id, to_end=True)
+        return UntilIdle(quiet, Backlog(reader, self._settings.observations_topic))
 
     def _serve(self, rooms: ExitStack) -> None:
         host, port = self._settings.metrics_host, self._settings.metrics_port
@@ -124,12 +130,14 @@ def build_follower(
     of records to pass over. Raises as `build_worker`."""
     worker = build_worker(settings)
     rooms = worker.pipeline.rooms
-    worker.pipeline.rooms = replace(
-        rooms,
-        source=Behind(rooms.source, leader),
-        decoder=LeavingOut(settings.max_event_bytes, settings.max_future, refused),
-        sink=StateOnly(rooms.sink),
-        encoder=encoder,
+    worker.pipeline = Pipeline(
+        replace(
+            rooms,
+            source=Behind(rooms.source, leader),
+            decoder=LeavingOut(settings.max_event_bytes, settings.max_future, refused),
+            sink=StateOnly(rooms.sink),
+            encoder=encoder,
+        )
     )
     return worker
 

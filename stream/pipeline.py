@@ -1,4 +1,4 @@
-"""The loop: consume, batch, decode, admit, step, publish, commit. One line a room."""
+"""The loop: poll, score, commit; what it does when partitions come and go, and when something fails."""
 
 from __future__ import annotations
 
@@ -7,177 +7,203 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 
-from stream.alert.vitals import VitalSigns
-from stream.batch.batcher import Batcher
-from stream.commit.committer import Committer
-from stream.consume.source import Source
-from stream.decode.decoder import Decoder
-from stream.drift.watch import Blind, Watch
-from stream.errors import BrokerUnavailable, EpochError
+from stream.errors import BrokerUnavailable, EpochError, describe
 from stream.failpoints import reach
-from stream.metrics import Metrics
-from stream.publish import dead_letters
-from stream.publish.sink import Sink
-from stream.records import Assessment, Events, Kind, Outgoing, Records, Refused, Scores
-from stream.state.admission import Admission, admit
-from stream.state.restore import Restorer
-from stream.state.standby import Standby
-from stream.state.store import StateStore
-from stream.step.stepper import Stepper
+from stream.idle import UntilIdle
+from stream.lifecycle import WorkerState, successor
+from stream.scoring import Rooms, Scoring
 
 log = logging.getLogger(__name__)
 
 TIDY_EVERY_S = 1.0
 LOST_EPOCHS_IN_A_ROW = 5
 IDLE_POLL_S = 0.1
-JOIN_TIMEOUT_S = 30.0
-NONE = np.empty(0, np.int64)
-
-
-class Encoder(Protocol):
-    """As `ScoreEncoder`."""
-
-    def encode(self, scores: Scores, assessment: Assessment, scored_at: int) -> Outgoing: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Rooms:
-    """What the loop runs through, wired by `stream.assembly`."""
-
-    source: Source
-    batcher: Batcher
-    decoder: Decoder
-    store: StateStore
-    restorer: Restorer
-    standby: Standby
-    stepper: Stepper
-    drift: Watch | Blind
-    vitals: VitalSigns
-    encoder: Encoder
-    dead_letters_topic: str
-    max_dead_letter_bytes: int
-    sink: Sink
-    committer: Committer
-    metrics: Metrics
-    expire_after_ms: int
 
 
 class Pipeline:
-    """One worker's loop, on one thread. It is the source's `RebalanceListener`.
+    """One worker's loop, on one thread. It is the source's `RebalanceListener`, and a context that closes
+    clean, or dirty if it is left by an exception.
 
         assigned ──▶ restoring ──▶ running ──▶ revoked: the epoch is ended, then released
                         ▲             │   └──▶ lost: released
                         └─ epoch lost ┘
 
-    An epoch that was not committed, or of which nobody knows, takes everything in memory with it: the sink
-    begins anew (which fences the old producer), and all partitions are restored.
+    If an epoch is not committed, or its outcome is unknown, everything in memory is discarded: the sink
+    begins a new producer, which fences the old one, and all partitions are restored. If anything else is
+    raised, whatever it is, the worker has failed: it commits nothing of the open epoch, and ends.
 
     clock: seconds since the Unix epoch.
     """
 
     def __init__(self, rooms: Rooms, clock: Callable[[], float] = time.time) -> None:
         self.rooms = rooms
+        self.state = WorkerState.CREATED
         self.assigned: set[int] = set()
         self.running: set[int] = set()
         self.progressed = time.monotonic()
-        self._clock = clock
+        self._scoring = Scoring(rooms, clock)
         self._tidied = 0.0
         self._lost: EpochError | None = None
         self._lost_in_a_row = 0
-        self._begun = False
+        self._committed_at_loss = 0
 
     def turn(self, idle: float) -> int:
         """Take one micro-batch from the source to the sink; how many records it had. Blocks up to `idle`
-        seconds where nothing comes. Raises `BrokerError` where a client gave up, `StateError` and `GapError`
-        where a partition cannot be restored."""
-        self._begin_anew_if_lost()
+        seconds if nothing comes. Raises `BrokerError` if a client gave up, `StateError` and `GapError` if a
+        partition cannot be restored; after that, only closing is left to do."""
         try:
-            self._start_restored()
-            return self._score(idle)
-        except EpochError as error:
-            self._lost = error
-            return 0
+            try:
+                self._recover()
+                self._start_restored()
+                return self._score(idle)
+            except EpochError as error:
+                self._lose(error)
+                return 0
+        except BaseException as error:
+            self._fail(error)
+            raise
 
     def _score(self, idle: float) -> int:
         rooms = self.rooms
         polled = rooms.batcher.gather(rooms.source.poll, idle)
         if self.running != self.assigned:
             polled = polled.keep(np.isin(polled.partitions, sorted(self.running)))
-        if len(polled):
-            reach("polled")
-            events, refused = self._decode(polled)
-            admission = self._admit(events)
-            scores, quarantined = self._step(admission)
-            rooms.drift.observe(scores)
-            self._publish(polled, scores, (refused, admission.repeated, quarantined))
-        rooms.sink.service()
-        rooms.committer.commit_if_due()
+        if self._trusted:
+            if len(polled):
+                reach("polled")
+                self._scoring.score(polled)
+            rooms.sink.service()
+            rooms.committer.commit_if_due()
         self._note_progress()
         return len(polled)
 
-    def run(self, stop: threading.Event, until_idle: float | None = None) -> None:
-        """Turn until `stop` is set, or until no record came for `until_idle` seconds. The first
-        `JOIN_TIMEOUT_S` without a partition do not count; one that gets none for longer ends too, with
-        `BrokerUnavailable` if no broker answers."""
-        last = owned = time.monotonic()
+    def run(self, stop: threading.Event, until_idle: UntilIdle | None = None) -> None:
+        """Turn until `stop` is set, or `until_idle` says that the group has read all. Raises as `turn`."""
         while not stop.is_set():
-            arrived, now = self.turn(IDLE_POLL_S), time.monotonic()
-            if self.assigned:
-                owned = now
-            joining = not self.assigned and now - owned < JOIN_TIMEOUT_S
-            restoring = self._lost is not None or self.assigned != self.running
-            if arrived or joining or restoring:
-                last = now
-            if until_idle is not None and now - last >= until_idle:
-                if not self.assigned:
-                    self.rooms.source.committed([0])
+            arrived = self.turn(IDLE_POLL_S)
+            if until_idle is not None and until_idle.reached(arrived, self):
                 return
 
-    def close(self) -> None:
-        """End the epoch, leave the group; leave it too where something fails."""
-        with ExitStack() as rooms:
-            rooms.callback(self.rooms.standby.close)
-            rooms.callback(self.rooms.restorer.close)
-            rooms.callback(self.rooms.sink.close)
-            rooms.callback(self.rooms.source.close)
-            if self._lost is None:
+    def settle(self) -> bool:
+        """Commit what is open and wait until it is durable; False if the epoch is lost."""
+        if not self._trusted:
+            return False
+        try:
+            self.rooms.committer.settle()
+        except EpochError as error:
+            self._lose(error)
+        return self._trusted
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None and self.state is not WorkerState.FAILED:
+            self.close_clean()
+        else:
+            self._fail(error)
+            self.close_dirty()
+
+    def close_clean(self) -> None:
+        """End the epoch, leave the group, release everything. Raises what prevents that; all is released then
+        too, and nothing more is committed."""
+        try:
+            if self.state is WorkerState.RECOVERING:
+                raise self._lost or EpochError("an epoch is lost")
+            running = self.state is WorkerState.RUNNING
+            self._become(WorkerState.CLOSING)
+            if running:
                 self.rooms.committer.settle()
+            with ExitStack() as rooms:
+                for room in self._closing_order(flush=True):
+                    rooms.callback(room)
+        except BaseException as error:
+            self._fail(error)
+            self.close_dirty()
+            raise
+        self._become(WorkerState.CLOSED)
+
+    def close_dirty(self) -> None:
+        """Leave the group and release everything; nothing is committed or flushed. Raises nothing that a room
+        raises: the first cause counts."""
+        for room in reversed(self._closing_order(flush=False)):
+            try:
+                room()
+            except Exception as error:
+                log.warning("while closing: %s", describe(error))
+        self._become(WorkerState.CLOSED)
+
+    def _closing_order(self, *, flush: bool) -> list[Callable[[], None]]:
+        """The last is closed first."""
+        rooms = self.rooms
+        return [
+            rooms.standby.close,
+            rooms.restorer.close,
+            partial(rooms.sink.close, flush=flush),
+            rooms.source.close,
+        ]
 
     def on_assigned(self, partitions: Sequence[int]) -> None:
         log.info("assigned: partitions %s", sorted(partitions))
         self.assigned.update(partitions)
         self.rooms.standby.own(partitions)
         reach("assigned")
-        if self._begun and self._lost is None:
+        if self._trusted:
             self.rooms.restorer.request(partitions)
 
     def on_revoked(self, partitions: Sequence[int]) -> None:
         log.info("revoked: partitions %s", sorted(partitions))
-        try:
-            if self._lost is None:
-                self.rooms.committer.settle()
-        except EpochError as error:
-            self._lost = error
+        self.settle()
         self._release(partitions)
 
     def on_lost(self, partitions: Sequence[int]) -> None:
         log.warning("lost: partitions %s; another scores again what was not committed", sorted(partitions))
-        self._lost = self._lost or EpochError("the group has given partitions to others")
+        if self.state is WorkerState.RUNNING:
+            self._lose(EpochError("the group has given partitions to others"))
         self._release(partitions)
 
-    def _begin_anew_if_lost(self) -> None:
-        """Give up the epoch and what is in memory; where that cannot be done for want of a broker, in a
-        later turn. At the start there is nothing to give up, but what an earlier process left open."""
-        rooms = self.rooms
-        if self._begun and self._lost is None:
+    @property
+    def _trusted(self) -> bool:
+        """Whether what is in memory belongs to the open epoch, so that it may be committed."""
+        return self.state in (WorkerState.RUNNING, WorkerState.CLOSING)
+
+    def _become(self, state: WorkerState) -> None:
+        self.state = successor(self.state, state)
+
+    def _lose(self, error: EpochError) -> None:
+        """The epoch is not committed, or nobody knows: discard it in the next turn. Raises `error` if the
+        worker is closing, or if it lost too many in a row."""
+        epochs = self.rooms.committer.epochs
+        self._lost_in_a_row = 1 if epochs > self._committed_at_loss else self._lost_in_a_row + 1
+        self._lost, self._committed_at_loss = error, epochs
+        self.rooms.metrics.epochs_lost.inc()
+        if self.state is WorkerState.CLOSING or self._lost_in_a_row > LOST_EPOCHS_IN_A_ROW:
+            raise error
+        if self.state is WorkerState.RUNNING:
+            self._become(WorkerState.RECOVERING)
+
+    def _fail(self, error: BaseException | None) -> None:
+        """Nothing may be committed any more."""
+        if self.state in (WorkerState.FAILED, WorkerState.CLOSED):
             return
-        if self._lost is not None and self._lost_in_a_row == LOST_EPOCHS_IN_A_ROW:
-            raise self._lost
+        self._become(WorkerState.FAILED)
+        if error is not None:
+            log.error("the worker ends, and commits nothing of the open epoch: %s", describe(error))
+
+    def _recover(self) -> None:
+        """Discard the epoch that was lost and what is in memory; if no broker answers, in a later turn. At
+        the start there is nothing to discard but what an earlier process left open."""
+        rooms = self.rooms
+        if self.state is WorkerState.RUNNING:
+            return
         owned = sorted(self.assigned)
         rooms.source.hold(owned)
         rooms.committer.forget(owned)
@@ -188,72 +214,22 @@ class Pipeline:
             log.warning("waiting for the broker: %s", error)
             return
         if self._lost is not None:
-            log.warning("an epoch is lost and done again from the last commit: %s", self._lost)
-            rooms.metrics.epochs_lost.inc()
-            self._lost_in_a_row += 1
-        self._lost, self._begun = None, True
+            log.warning("an epoch is lost and done again from the last commit: %s", describe(self._lost))
+        self._lost = None
+        self._become(WorkerState.RUNNING)
         rooms.restorer.request(owned)
 
     def _start_restored(self) -> None:
         for restored in self.rooms.restorer.restored():
-            self.rooms.store.install(restored.partition, restored.patients, restored.stream_time)
+            self.rooms.store.install(
+                restored.partition, restored.patients, restored.stream_time, restored.ended
+            )
             if restored.skipped:
                 log.error("partition %d: %d events are gone", restored.partition, restored.skipped)
                 self.rooms.metrics.skipped.inc(restored.skipped)
             self.rooms.source.start({restored.partition: restored.offset})
             self.running.add(restored.partition)
             reach("restored")
-
-    def _decode(self, polled: Records) -> tuple[Events, Refused]:
-        begun = time.perf_counter()
-        decoded = self.rooms.decoder.decode(polled)
-        metrics = self.rooms.metrics
-        metrics.decode_time.observe_one(time.perf_counter() - begun)
-        metrics.batch_size.observe_one(len(polled))
-        metrics.consumed.inc(len(polled))
-        metrics.dropped.labels("unknown_variable").inc(decoded.unknown_variables)
-        metrics.dropped.labels("implausible").inc(decoded.implausible_values)
-        return decoded.events, decoded.refused
-
-    def _admit(self, events: Events) -> Admission:
-        admission = admit(self.rooms.store, events, self.rooms.expire_after_ms)
-        self.rooms.metrics.applied.inc(admission.applied)
-        return admission
-
-    def _step(self, new: Admission) -> tuple[Scores, Refused]:
-        begun = time.perf_counter()
-        reach("before_step")
-        scores, quarantined = self.rooms.stepper.step(new.events, new.slots, new.stream_times)
-        reach("after_step")
-        metrics = self.rooms.metrics
-        metrics.step_time.observe_one(time.perf_counter() - begun)
-        metrics.scored.inc(len(scores))
-        metrics.risk.observe(scores.risk)
-        metrics.count_measured(scores.events.values)
-        metrics.discharged.inc(int((new.events.kinds == Kind.DISCHARGE).sum()))
-        return scores, quarantined
-
-    def _publish(self, polled: Records, scores: Scores, refusals: Sequence[Refused]) -> None:
-        rooms, now = self.rooms, int(self._clock() * 1000)
-        if len(scores):
-            assessment = rooms.vitals.assess(scores.vitals, scores.ages)
-            outgoing = rooms.encoder.encode(scores, assessment, now)
-            times = scores.events.observed_at, scores.events.timestamps
-
-            rooms.sink.send(outgoing, lambda: self._acknowledged(*times))
-            reach("scores_sent")
-        for refused in filter(len, refusals):
-            rooms.metrics.count_refused(refused.stage, refused.codes)
-            letters = dead_letters.encode(refused, rooms.dead_letters_topic, now, rooms.max_dead_letter_bytes)
-            rooms.sink.send(letters, self._acknowledged)
-            reach("dead_letters_sent")
-        rooms.committer.add(_next_offsets(polled), len(polled))
-
-    def _acknowledged(self, observed_at: np.ndarray = NONE, timestamps: np.ndarray = NONE) -> None:
-        reach("acknowledged")
-        self._lost_in_a_row, now = 0, self._clock()
-        self.rooms.metrics.event_latency.observe(np.maximum(now - observed_at / 1000, 0))
-        self.rooms.metrics.record_latency.observe(np.maximum(now - timestamps / 1000, 0))
 
     def _note_progress(self) -> None:
         self.progressed = now = time.monotonic()
@@ -286,11 +262,3 @@ class Pipeline:
         self.running.difference_update(partitions)
         for partition in partitions:
             self.rooms.store.drop(partition)
-
-
-def _next_offsets(records: Records) -> dict[int, int]:
-    """For each partition the offset after its last record."""
-    return {
-        partition: int(records.offsets[records.partitions == partition].max()) + 1
-        for partition in np.unique(records.partitions).tolist()
-    }

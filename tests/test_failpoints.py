@@ -46,9 +46,15 @@ class Tossed(MemorySource):
 
 class Transactions(MemorySink):
     def commit(
-        self, topic: str, offsets: Mapping[int, int], group: Any, last: Callable[[], Outgoing]
+        self,
+        topic: str,
+        offsets: Mapping[int, int],
+        group: Any,
+        last: Callable[[], Outgoing],
+        on_committed: Callable[[], None],
     ) -> None:
         last()
+        on_committed()
 
 
 def run(guarantee: str, end: threading.Event) -> None:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from model.risk_model import RiskModel
@@ -16,7 +16,7 @@ from stream.consume.source import Source
 from stream.errors import BrokerUnavailable, StateError, TopicError
 from stream.records import Records
 from stream.settings import Settings
-from stream.state.changelog import Changelog, Mark, Patients
+from stream.state.changelog import Changelog, End, Mark, Patients
 from stream.state.replica import POLL_RECORDS, POLL_S, Replica, fold, read_on
 
 STALLED_S = 30.0
@@ -81,10 +81,12 @@ def to_ends(source: Source, max_records: int = POLL_RECORDS) -> Iterator[Records
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """What can be read of a partition. unsound: by kind how many records cannot; ids: whose they are."""
+    """What can be read of a partition. ended: as `Changelog.ended`. unsound: by kind how many records cannot;
+    ids: whose they are."""
 
     patients: Patients
     mark: Mark | None
+    ended: Mapping[bytes, End]
     unsound: Counter[str] = field(default_factory=Counter)
     ids: frozenset[bytes] = frozenset()
 
@@ -92,25 +94,26 @@ class Sound:
 def sound(changelog: Changelog, latest: Mapping[bytes, bytes]) -> Sound:
     """The records that can be read, and of the others the kinds, as `Changelog.fault`."""
     try:
-        return Sound(changelog.patients(latest), changelog.mark(latest))
+        return _read(changelog, latest)
     except StateError:
         unsound = {key: value for key, value in latest.items() if not _readable(changelog, key, value)}
     kinds = Counter(map(changelog.fault, unsound.values()))
     readable = {key: value for key, value in latest.items() if key not in unsound}
-    return Sound(changelog.patients(readable), changelog.mark(readable), kinds, frozenset(unsound))
+    return replace(_read(changelog, readable), unsound=kinds, ids=frozenset(unsound))
 
 
 def all_sound(changelog: Changelog, read: Mapping[int, Partition]) -> dict[int, Sound]:
     """Every partition, of which every record can be read. Raises `StateError`."""
-    return {
-        one: Sound(changelog.patients(each.latest), changelog.mark(each.latest)) for one, each in read.items()
-    }
+    return {one: _read(changelog, each.latest) for one, each in read.items()}
+
+
+def _read(changelog: Changelog, latest: Mapping[bytes, bytes]) -> Sound:
+    return Sound(changelog.patients(latest), changelog.mark(latest), changelog.ended(latest))
 
 
 def _readable(changelog: Changelog, key: bytes, value: bytes) -> bool:
     try:
-        changelog.patients({key: value})
-        changelog.mark({key: value})
+        _read(changelog, {key: value})
     except StateError:
         return False
     return True

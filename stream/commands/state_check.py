@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,8 +132,10 @@ def _settled(found: Sound, exactly_once: bool, faults: Counter[str]) -> Sound:
         return found
     ahead = found.patients.stays["next_offset"] > found.mark.next_offset
     faults["ahead"] += int(ahead.sum()) if exactly_once else 0
-    ids = found.ids | {found.patients.ids[place] for place in np.flatnonzero(ahead).tolist()}
-    return Sound(found.patients.take(np.flatnonzero(~ahead)), found.mark, found.unsound, frozenset(ids))
+    ended = {one for one, end in found.ended.items() if end.next_offset > found.mark.next_offset}
+    faults["ahead"] += len(ended) if exactly_once else 0
+    ids = found.ids | ended | {found.patients.ids[place] for place in np.flatnonzero(ahead).tolist()}
+    return replace(found, patients=found.patients.take(np.flatnonzero(~ahead)), ids=frozenset(ids))
 
 
 def _replayable(

@@ -48,7 +48,8 @@ class Rerun:
 
     def states(self, partitions: list[int]) -> dict[int, Patients]:
         """What the changelog should hold of each partition. To be called once."""
-        outgoing = self._changelog.encode([*self._installed, *self._store.take_changes()], {})
+        changes, ended = self._store.take_changes()
+        outgoing = self._changelog.encode([*self._installed, *changes], {}, ended)
         replicas = {one: Replica() for one in partitions}
         fold(_as_records(outgoing), replicas)
         return {one: self._changelog.patients(replica.latest) for one, replica in replicas.items()}

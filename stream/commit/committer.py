@@ -29,10 +29,13 @@ and of no more than two events each: few will change again, and what is left for
 class Guarantee(Protocol):
     """How an epoch ends."""
 
-    def end_epoch(self, changelog: Callable[[], Outgoing], offsets: Mapping[int, int]) -> None:
+    def end_epoch(
+        self, changelog: Callable[[], Outgoing], offsets: Mapping[int, int], committed: Callable[[], None]
+    ) -> None:
         """Make the records of `changelog`, called once, durable with all that was sent, and then, or with
-        them, the input offsets to read next; it may go on after the return. Raises `EpochError` where that
-        failed or nobody knows."""
+        them, the input offsets to read next; it may go on after the return. `committed` is called once all
+        of it is durable, on the thread inside this or a later call. Raises `EpochError` if that failed or
+        nobody knows."""
 
     def log_ahead(self, changelog: Callable[[], Outgoing]) -> None:
         """Send these records before the epoch ends, if they may become durable with it alone. `changelog` is
@@ -55,7 +58,12 @@ class Transactions(Protocol):
     def send(self, outgoing: Outgoing) -> None: ...
     def flush(self, timeout: float) -> None: ...
     def commit(
-        self, topic: str, offsets: Mapping[int, int], group: Any, last: Callable[[], Outgoing]
+        self,
+        topic: str,
+        offsets: Mapping[int, int],
+        group: Any,
+        last: Callable[[], Outgoing],
+        on_committed: Callable[[], None],
     ) -> None: ...
 
 
@@ -65,8 +73,10 @@ class ExactlyOnce:
     def __init__(self, sink: Transactions, topic: str, group_metadata: Callable[[], Any]) -> None:
         self._sink, self._topic, self._group_metadata = sink, topic, group_metadata
 
-    def end_epoch(self, changelog: Callable[[], Outgoing], offsets: Mapping[int, int]) -> None:
-        self._sink.commit(self._topic, offsets, self._group_metadata(), changelog)
+    def end_epoch(
+        self, changelog: Callable[[], Outgoing], offsets: Mapping[int, int], committed: Callable[[], None]
+    ) -> None:
+        self._sink.commit(self._topic, offsets, self._group_metadata(), changelog, committed)
 
     def log_ahead(self, changelog: Callable[[], Outgoing]) -> None:
         self._sink.send(changelog())
@@ -81,12 +91,15 @@ class AtLeastOnce:
     def __init__(self, sink: Outputs, commit: Callable[[Mapping[int, int]], None]) -> None:
         self._sink, self._commit = sink, commit
 
-    def end_epoch(self, changelog: Callable[[], Outgoing], offsets: Mapping[int, int]) -> None:
+    def end_epoch(
+        self, changelog: Callable[[], Outgoing], offsets: Mapping[int, int], committed: Callable[[], None]
+    ) -> None:
         self._sink.flush(FLUSH_TIMEOUT_S)
         self._sink.send(changelog())
         self._sink.flush(FLUSH_TIMEOUT_S)
         reach("changelog_sent")
         self._commit(offsets)
+        committed()
         reach("offsets_sent")
         reach("committed")
 
@@ -97,7 +110,10 @@ class AtLeastOnce:
 
 
 class Committer:
-    """Ends an epoch every `interval` seconds, as near as micro-batches allow, or after `max_events`."""
+    """Ends an epoch every `interval` seconds, as near as micro-batches allow, or after `max_events`.
+
+    epochs: how many are known to be durable.
+    """
 
     def __init__(
         self,
@@ -110,6 +126,7 @@ class Committer:
     ) -> None:
         self._guarantee, self._store, self._changelog = guarantee, store, changelog
         self._interval, self._max_events, self._clock = interval, max_events, clock
+        self.epochs = 0
         self._offsets: dict[int, int] = {}
         self._events = self._unlogged = 0
         self._last = clock()
@@ -136,7 +153,7 @@ class Committer:
         if self._offsets:
             reach("before_changelog")
             marks = {one: Mark(at, self._store.stream_time(one)) for one, at in self._offsets.items()}
-            self._guarantee.end_epoch(lambda: self._records(marks), self._offsets)
+            self._guarantee.end_epoch(lambda: self._records(marks), self._offsets, self._committed)
         self.forget(list(self._offsets))
         self._last = self._last + self._interval if 0 <= late < self._interval else self._clock()
         self._events = self._unlogged = 0
@@ -151,9 +168,13 @@ class Committer:
         for partition in partitions:
             self._offsets.pop(partition, None)
 
+    def _committed(self) -> None:
+        self.epochs += 1
+
     def _pays_to_log_ahead(self) -> bool:
         changed = self._store.changed
         return MANY <= changed <= self._store.resident // SELDOM and self._unlogged <= 2 * changed
 
     def _records(self, marks: Mapping[int, Mark]) -> Outgoing:
-        return self._changelog.encode(self._store.take_changes(), marks)
+        changes, ended = self._store.take_changes()
+        return self._changelog.encode(changes, marks, ended)

@@ -88,12 +88,12 @@ class KafkaPythonSink:
         self._release()
         self._begin()
 
-    def close(self) -> None:
+    def close(self, *, flush: bool = True) -> None:
         """As `Sink.close`. Raises `DeliveryError` where records stay undelivered that no call told of."""
         if self._producer is None:
             return
         try:
-            if self._failure is None:
+            if flush and self._failure is None:
                 self.flush(CLOSE_TIMEOUT_S)
         finally:
             self._release()

@@ -88,7 +88,12 @@ class KafkaPythonTransactionalSink:
             self._reap()
 
     def commit(
-        self, topic: str, offsets: Mapping[int, int], group: Any, last: Callable[[], Outgoing]
+        self,
+        topic: str,
+        offsets: Mapping[int, int],
+        group: Any,
+        last: Callable[[], Outgoing],
+        on_committed: Callable[[], None] | None = None,
     ) -> None:
         self.send(last())
         reach("changelog_sent")
@@ -102,6 +107,8 @@ class KafkaPythonTransactionalSink:
             self._step(producer, deadline, manager.begin_commit)
             reach("committed")
 
+        if on_committed:
+            self._transaction.on_committed(on_committed)
         self._transaction.end(end, self._timeout + 1)
 
     def reset(self) -> None:
@@ -117,8 +124,8 @@ class KafkaPythonTransactionalSink:
             raise BrokerUnavailable(f"beginning transactions: {error or name}") from None
         self._producer = producer
 
-    def close(self) -> None:
-        """As `Sink.close`; what is not being committed is left to the broker to abort."""
+    def close(self, *, flush: bool = True) -> None:
+        """As `Sink.close`, but whether `flush` or not, the broker aborts what is not being committed."""
         self._drop()
 
     def _finish(self) -> None:
@@ -163,11 +170,13 @@ class KafkaPythonTransactionalSink:
                 raise _lost(topic, report.exception)
 
     def _drop(self) -> None:
-        self._transaction.give_up()
-        producer, self._producer = self._producer, None
-        self._sent.clear()
-        if producer is not None:
-            _end(producer)
+        try:
+            self._transaction.give_up()
+        finally:
+            producer, self._producer = self._producer, None
+            self._sent.clear()
+            if producer is not None:
+                _end(producer)
 
 
 def _end(producer: KafkaProducer) -> None:

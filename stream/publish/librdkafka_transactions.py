@@ -81,7 +81,12 @@ class LibrdkafkaTransactionalSink:
             raise DeliveryError(f"{left} records are not acknowledged after {timeout:g} s")
 
     def commit(
-        self, topic: str, offsets: Mapping[int, int], group: Any, last: Callable[[], Outgoing]
+        self,
+        topic: str,
+        offsets: Mapping[int, int],
+        group: Any,
+        last: Callable[[], Outgoing],
+        on_committed: Callable[[], None] | None = None,
     ) -> None:
         producer, deadline = self._begun(), time.monotonic() + self._timeout
         where = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
@@ -97,6 +102,8 @@ class LibrdkafkaTransactionalSink:
             self._until(deadline, producer, producer.commit_transaction)
             reach("committed")
 
+        if on_committed:
+            self._transaction.on_committed(on_committed)
         self._transaction.end(end, self._timeout + 1)
         sent = False
         try:
@@ -119,14 +126,16 @@ class LibrdkafkaTransactionalSink:
             raise BrokerUnavailable(f"beginning transactions: {cause.str()}") from None
         self._producer, self._lost = producer, None
 
-    def close(self) -> None:
-        """As `Sink.close`; what is not being committed is aborted."""
-        with suppress(BrokerError):
-            self._transaction.finish()
-        if self._producer is not None and self._transaction.open and not self._transaction.stuck:
-            with suppress(KafkaException, SystemError):
-                self._producer.abort_transaction(RESET_TIMEOUT_S)
-        self._drop()
+    def close(self, *, flush: bool = True) -> None:
+        """As `Sink.close`; what is not being committed is aborted, whether `flush` or not."""
+        try:
+            with suppress(BrokerError):
+                self._transaction.finish()
+        finally:
+            if self._producer is not None and self._transaction.open and not self._transaction.stuck:
+                with suppress(KafkaException, SystemError):
+                    self._producer.abort_transaction(RESET_TIMEOUT_S)
+            self._drop()
 
     def _begun(self) -> Producer:
         self._transaction.finish()

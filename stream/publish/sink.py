@@ -38,8 +38,9 @@ class Sink(Protocol):
         """Give up what is not acknowledged and begin anew with a new producer, which also ends an earlier
         failure. Blocks. Raises `BrokerUnavailable`."""
 
-    def close(self) -> None:
-        """Flush for a bounded time, then release everything. Repeatable."""
+    def close(self, *, flush: bool = True) -> None:
+        """Flush for a bounded time, or discard what is not acknowledged unless `flush`; then release
+        everything. Repeatable."""
 
 
 class TransactionalSink(Sink, Protocol):
@@ -50,11 +51,17 @@ class TransactionalSink(Sink, Protocol):
     """
 
     def commit(
-        self, topic: str, offsets: Mapping[int, int], group: Any, last: Callable[[], Outgoing]
+        self,
+        topic: str,
+        offsets: Mapping[int, int],
+        group: Any,
+        last: Callable[[], Outgoing],
+        on_committed: Callable[[], None] | None = None,
     ) -> None:
         """Begin to end the transaction: all that was sent, the records that `last` makes, and for `topic` the
         offsets of the next records to read, as the member `group` (`Source.group_metadata`). `last` is called
-        once, while the offsets may be on their way already. Does not wait for the end; the next `send`,
+        once, while the offsets may be on their way already; `on_committed` as `on_acknowledged` of `send`.
+        Does not wait for the end; the next `send`,
         `commit` or `flush` does, and raises `CommitError` where it was not committed or where nobody knows:
         then only `reset` is left to do. Raises `DeliveryError`."""
 

@@ -27,5 +27,5 @@ class StateOnly:
     def reset(self) -> None:
         self._sink.reset()
 
-    def close(self) -> None:
-        self._sink.close()
+    def close(self, *, flush: bool = True) -> None:
+        self._sink.close(flush=flush)

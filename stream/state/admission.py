@@ -27,8 +27,7 @@ class Admission:
 
 
 def admit(store: StateStore, events: Events, expire_after_ms: int) -> Admission:
-    """Give each event's patient a slot, carry the stream times on, and remember the events for the next
-    that repeats one. Raises `StateError`."""
+    """Give each event's patient a slot and carry the stream times on. Raises `StateError`."""
     slots = store.admit(events.patients, events.partitions)
     stays = store.stays(slots)
     fresh = events.offsets >= stays["next_offset"]
@@ -39,7 +38,6 @@ def admit(store: StateStore, events: Events, expire_after_ms: int) -> Admission:
     over = expired(stays, stream_times, expire_after_ms)
     last = np.where(over, np.uint64(0), store.digests(slots))
     repeated = repeats(slots, events.digests, last, events.kinds)
-    store.remember(slots, events.digests)
     refused = events.refuse(repeated, Code.DUPLICATE, "state")
     novel = ~repeated
     return Admission(events.keep(novel), slots[novel], stream_times[novel], refused, applied)

@@ -6,11 +6,17 @@ all their 64-bit words.
 
     patient    magic u4 | version u2 | kind u2 = 0 | model u8 | stay 6 i8 | digest u8 | row D f4 | check u8
     partition  magic u4 | version u2 | kind u2 = 1 | model u8 | next offset i8 | stream time i8 | check u8
+    ended      magic u4 | version u2 | kind u2 = 2 | model u8 | next offset i8 | stream time i8 | check u8
+
+The end of a stay is written twice: as a record `ended` before the partition's progress, and as a tombstone
+after it. If a worker dies between the two, without a transaction around them, the next one reads the events
+of the stay once more: by the record it knows that they are applied; after a bare tombstone it would begin a
+stay with them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -23,9 +29,10 @@ from stream.state.stays import STAY
 
 MAGIC = int.from_bytes(b"VSST", "little")
 VERSION = 1
-PATIENT, PARTITION = 0, 1
+PATIENT, PARTITION, ENDED = 0, 1, 2
 PARTITION_KEY = b"\xffpartition"
 HEADER = [("magic", "<u4"), ("version", "<u2"), ("kind", "<u2"), ("model", "<u8")]
+KIND_AT, ENDED_BYTES = slice(6, 8), ENDED.to_bytes(2, "little")
 WORD = 8
 
 
@@ -55,18 +62,26 @@ class Patients:
 
 
 class Changes(NamedTuple):
-    """What became of N patients: their states, or only their ids where the state ended.
-    partitions: int32 [N]."""
+    """The new states of N patients. partitions: int32 [N]."""
 
-    patients: Patients | list[bytes]
+    patients: Patients
     partitions: NDArray[np.int32]
 
     def without(self, partition: int) -> Changes:
         """Those of other partitions."""
         places = np.flatnonzero(self.partitions != partition)
-        if isinstance(self.patients, Patients):
-            return Changes(self.patients.take(places), self.partitions[places])
-        return Changes([self.patients[place] for place in places.tolist()], self.partitions[places])
+        return Changes(self.patients.take(places), self.partitions[places])
+
+
+class End(NamedTuple):
+    """Where a stay ended: the input offset after its last event, and the partition's stream time then, ms."""
+
+    next_offset: int
+    stream_time: int
+
+
+Ended = Mapping[tuple[int, bytes], End]
+"""Stays that ended, by partition and patient id."""
 
 
 class Changelog:
@@ -80,37 +95,47 @@ class Changelog:
         filling = [("filling", "V4")] if row_size % 2 else []
         body = [("stay", STAY), ("digest", "<u8"), ("row", "<f4", (row_size,)), *filling]
         self._patient = np.dtype([*HEADER, *body, ("check", "<u8")])
-        mark = [("next_offset", "<i8"), ("stream_time", "<i8")]
-        self._mark = np.dtype([*HEADER, *mark, ("check", "<u8")])
+        place = [("next_offset", "<i8"), ("stream_time", "<i8")]
+        self._place = np.dtype([*HEADER, *place, ("check", "<u8")])
 
-    def encode(self, changes: Sequence[Changes], marks: Mapping[int, Mark]) -> Outgoing:
-        """The records of an epoch: the changes in order, then each partition's mark."""
+    def encode(
+        self, changes: Sequence[Changes], marks: Mapping[int, Mark], ended: Ended | None = None
+    ) -> Outgoing:
+        """The records of an epoch: the states in order, the stays that ended, each partition's mark, and the
+        tombstones of the stays that ended."""
         keys: list[bytes] = []
         values: list[bytes | None] = []
         for patients, _ in changes:
-            if isinstance(patients, Patients):
-                keys += patients.ids
-                values += self._states(patients)
-            else:
-                keys += patients
-                values += [None] * len(patients)
-        keys += [PARTITION_KEY] * len(marks)
-        values += self._marks(marks)
-        partitions = [*(part for _, part in changes), np.fromiter(marks, np.int32, len(marks))]
-        return Outgoing(self.topic, values, keys, np.concatenate(partitions))
+            keys += patients.ids
+            values += self._states(patients)
+        ended = ended or {}
+        over, of_ended = [patient for _, patient in ended], [partition for partition, _ in ended]
+        keys += [*over, *[PARTITION_KEY] * len(marks), *over]
+        values += [*self._places(ENDED, ended.values()), *self._places(PARTITION, marks.values())]
+        values += [None] * len(over)
+        numbers = np.array([*of_ended, *marks, *of_ended], np.int32)
+        return Outgoing(self.topic, values, keys, np.concatenate([*(part for _, part in changes), numbers]))
 
     def patients(self, latest: Mapping[bytes, bytes]) -> Patients:
-        """A partition's states from the latest value of each key, without tombstones. Raises `StateError`
-        where one is damaged or of another version or model."""
-        states = {key: value for key, value in latest.items() if key != PARTITION_KEY}
+        """A partition's states from the latest value of each key, without those that ended. Raises
+        `StateError` if one is damaged or of another version or model."""
+        states = {key: value for key, value in latest.items() if key != PARTITION_KEY and not _is_end(value)}
         found = self._read(list(states.values()), self._patient, PATIENT)
         return Patients(list(states), found["row"], found["stay"], found["digest"])
 
+    def ended(self, latest: Mapping[bytes, bytes]) -> dict[bytes, End]:
+        """Stays of which the latest value says that they ended: their tombstones are missing. Raises
+        `StateError`."""
+        ends = {key: value for key, value in latest.items() if key != PARTITION_KEY and _is_end(value)}
+        found = self._read(list(ends.values()), self._place, ENDED)
+        pairs = zip(found["next_offset"].tolist(), found["stream_time"].tolist(), strict=True)
+        return {patient: End(*pair) for patient, pair in zip(ends, pairs, strict=True)}
+
     def mark(self, latest: Mapping[bytes, bytes]) -> Mark | None:
-        """A partition's progress, None where it has none. Raises `StateError`."""
+        """A partition's progress, None if it has none. Raises `StateError`."""
         if (value := latest.get(PARTITION_KEY)) is None:
             return None
-        (found,) = self._read([value], self._mark, PARTITION)
+        (found,) = self._read([value], self._place, PARTITION)
         return Mark(int(found["next_offset"]), int(found["stream_time"]))
 
     def _states(self, patients: Patients) -> list[bytes]:
@@ -118,10 +143,10 @@ class Changelog:
         records["stay"], records["digest"], records["row"] = patients.stays, patients.digests, patients.rows
         return _sealed(records)
 
-    def _marks(self, marks: Mapping[int, Mark]) -> list[bytes]:
-        records = self._begun(len(marks), self._mark, PARTITION)
-        records["next_offset"] = [mark.next_offset for mark in marks.values()]
-        records["stream_time"] = [mark.stream_time for mark in marks.values()]
+    def _places(self, kind: int, places: Collection[Mark | End]) -> list[bytes]:
+        records = self._begun(len(places), self._place, kind)
+        records["next_offset"] = [place.next_offset for place in places]
+        records["stream_time"] = [place.stream_time for place in places]
         return _sealed(records)
 
     def _begun(self, count: int, dtype: np.dtype[np.void], kind: int) -> NDArray[np.void]:
@@ -166,11 +191,15 @@ class Changelog:
                 f"{what} is of model {int(head['model']):016x}, this worker has {self._model:016x}: states "
                 "of one model mean nothing to another; start the new model under a new application_id"
             )
-        name = "a patient" if kind == PATIENT else "a partition"
+        name = "a partition" if kind == PARTITION else "a patient"
         return StateError(
             f"{what} of {name} is damaged (checksum): replay the input under a new application_id, or "
             "bring back the topic from a copy"
         )
+
+
+def _is_end(value: bytes) -> bool:
+    return value[KIND_AT] == ENDED_BYTES
 
 
 def _head(value: bytes) -> np.void | None:

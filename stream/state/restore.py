@@ -22,7 +22,7 @@ from typing import Protocol
 
 from stream.errors import BrokerUnavailable, GapError, TopicError, VitalstreamError
 from stream.failpoints import reach
-from stream.state.changelog import Changelog, Mark, Patients
+from stream.state.changelog import Changelog, End, Mark, Patients
 from stream.state.replica import EARLIEST, POLL_RECORDS, POLL_S, Reader, Replica, fold, read_on
 from stream.state.standby import Standby
 
@@ -42,14 +42,16 @@ class RestoringReader(Reader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A partition's state, and the input offset at which to go on. skipped: events that were never scored
-    and are gone, or whose state is."""
+    """A partition's state, and the input offset at which to go on. ended: stays whose tombstones are missing;
+    their offsets, as those in `patients`, are of the log that `offset` is of. skipped: events that were never
+    scored and are gone, or whose state is."""
 
     partition: int
     offset: int
     stream_time: int
     patients: Patients
     skipped: int
+    ended: Mapping[bytes, End]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,8 @@ class Restorer:
             return None
         offset, skipped = self._retained(reader, partition, at)
         stream_time = mark.stream_time if mark else 0
-        return Restored(partition, offset, stream_time, self._changelog.patients(latest), skipped)
+        patients, ended = self._changelog.patients(latest), self._changelog.ended(latest)
+        return Restored(partition, offset, stream_time, patients, skipped, ended)
 
     def _check_partitions(self, reader: RestoringReader) -> None:
         """A changed count would move patients away from their state."""

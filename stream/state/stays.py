@@ -90,7 +90,9 @@ def advance(stays: NDArray[np.void], packing: Packing, moments: Moments, expire_
         stay["events"] += 1
         counts[rows] = stay["events"]
         if not only_observations:
-            stay[moments.kinds[rows] == Kind.DISCHARGE] = 0
+            over = moments.kinds[rows] == Kind.DISCHARGE
+            stay[over] = 0
+            stay["next_offset"][over] = moments.offsets[rows][over] + 1
         start += size
     return Timeline(elapsed, hours, late, counts, again)
 

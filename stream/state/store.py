@@ -7,16 +7,20 @@ freed and again when it is taken. What changed since it was last asked is kept f
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stream.state.changelog import Changes, Patients
+from stream.state.changelog import Changes, End, Patients
 from stream.state.slots import FREE, Slot, Slots
-from stream.state.stays import STAY, expired
+from stream.state.stays import STAY
+
+NONE: Mapping[bytes, End] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class StateStore:
         self._changed = np.zeros(capacity, np.bool_)
         self._logged = np.zeros(capacity, np.bool_)  # the changelog has a record of it, or will
         self._changes: list[Changes] = []
+        self._ended: dict[tuple[int, bytes], End] = {}
         self._evicted: dict[int, dict[bytes, Evicted]] = {}
         self._stream_times: dict[int, int] = {}
 
@@ -121,20 +126,21 @@ class StateStore:
         return self._stream_times.get(partition, 0)
 
     def release(self, slots: Slot) -> None:
-        """Discharge: clear these slots and free them; the changelog gets tombstones for those it knows."""
-        if len(known := slots[self._logged[slots]]):
-            owners = self._slots.owners(np.unique(known))
-            patients, partitions = [patient for _, patient in owners], [partition for partition, _ in owners]
-            self._changes.append(Changes(patients, np.array(partitions, np.int32)))
+        """The stays of these slots are over: clear and free them; the changelog gets the ends of those it
+        knows."""
+        known = zip(self._slots.owners(slots), self._logged[slots].tolist(), strict=True)
+        for slot, (owner, logged) in zip(slots.tolist(), known, strict=True):
+            if logged or owner in self._ended:
+                self._end(owner, self._stays[slot])
         self._free(slots)
 
     def expire(self, after_ms: int) -> int:
-        """Release whom `stream.state.stays.expired` says to; how many. Evicted ones as far as they stand in
-        the order in which they fell silent: the others follow later."""
+        """Release who has been silent for more than `after_ms` of event time; how many. Evicted ones as far
+        as they stand in the order in which they fell silent: the others follow later."""
         count = 0
         for partition, now in self._stream_times.items():
             slots = self._slots.of_partition(partition)
-            slots = slots[expired(self._stays[slots], now, after_ms)]
+            slots = slots[now - self._stays["seen_at"][slots] > after_ms]
             self.release(slots)
             evicted, over = self._evicted.get(partition, {}), []
             for patient, kept in evicted.items():
@@ -142,9 +148,7 @@ class StateStore:
                     break
                 over.append(patient)
             for patient in over:
-                del evicted[patient]
-            if over:
-                self._changes.append(Changes(over, np.full(len(over), partition, np.int32)))
+                self._end((partition, patient), evicted.pop(patient).stay)
             count += len(slots) + len(over)
         return count
 
@@ -156,18 +160,24 @@ class StateStore:
         self._changes = [
             left for change in self._changes if len((left := change.without(partition)).partitions)
         ]
+        self._ended = {owner: end for owner, end in self._ended.items() if owner[0] != partition}
 
-    def take_changes(self) -> list[Changes]:
-        """What became of the patients since this was called last; of one patient the last change counts."""
+    def take_changes(self) -> tuple[list[Changes], dict[tuple[int, bytes], End]]:
+        """The states that changed since this was called last, and the stays that ended, by partition and
+        patient. Of several states of one patient the last counts."""
         changed = np.flatnonzero(self._changed)
         if len(changed):
             self._log(changed)
-        changes, self._changes = self._changes, []
-        return changes
+        taken = self._changes, self._ended
+        self._changes, self._ended = [], {}
+        return taken
 
-    def install(self, partition: int, patients: Patients, stream_time: int) -> None:
+    def install(
+        self, partition: int, patients: Patients, stream_time: int, ended: Mapping[bytes, End] = NONE
+    ) -> None:
         """Take over a partition's state from its changelog; nothing of it is here yet. Those who fell silent
-        last become resident, as far as there is room."""
+        last become resident, as far as there is room. ended: patients who have no state, but whose events up
+        to there are applied."""
         self._stream_times[partition] = stream_time
         order = np.argsort(patients.stays["seen_at"], kind="stable")
         beyond = max(len(order) - (self._maximum - self.resident), 0)
@@ -180,6 +190,14 @@ class StateStore:
         if len(here):
             slots = self._take([(partition, patient) for patient in here.ids])
             self._restore(slots, here.rows, here.stays, here.digests)
+        if ended:
+            slots = self._take([(partition, patient) for patient in ended])
+            self._stays["next_offset"][slots] = [end.next_offset for end in ended.values()]
+            self._stays["seen_at"][slots] = [end.stream_time for end in ended.values()]
+            self._logged[slots] = True
+
+    def _end(self, owner: tuple[int, bytes], stay: np.void) -> None:
+        self._ended[owner] = End(int(stay["next_offset"]), self.stream_time(owner[0]))
 
     def _index(self, slots: Slot) -> Tensor:
         return torch.from_numpy(slots).to(self._fresh.device)
@@ -207,6 +225,9 @@ class StateStore:
             [patient for _, patient in owners], rows, self._stays[slots], self._digests[slots]
         )
         self._changes.append(Changes(patients, np.array([partition for partition, _ in owners], np.int32)))
+        if self._ended:
+            for owner in owners:
+                self._ended.pop(owner, None)
         self._changed[slots] = False
         self._logged[slots] = True
 

@@ -122,6 +122,7 @@ class Stepper:
                 break
             sound[np.flatnonzero(sound)[_dropped(slots[sound], unsound, found)]] = False
         self._store.write(packing.groups, outcome.rows, stays)
+        self._store.remember(slots, events.digests)
         touched = packing.groups if sound.all() else np.unique(slots)
         self._store.release(touched[self._store.stays(touched)["events"] == 0])
         refused = events.refuse(~sound, Code.QUARANTINED, "step")

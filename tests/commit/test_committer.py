@@ -39,7 +39,12 @@ class Log:
             raise CommitError("the coordinator is away")
 
     def commit(
-        self, topic: str, offsets: Mapping[int, int], group: Any, last: Callable[[], Outgoing]
+        self,
+        topic: str,
+        offsets: Mapping[int, int],
+        group: Any,
+        last: Callable[[], Outgoing],
+        on_committed: Callable[[], None],
     ) -> None:
         self.send(last())
         self.told.append(("transaction", topic, dict(offsets), group))

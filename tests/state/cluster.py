@@ -10,7 +10,7 @@ import numpy as np
 
 from stream.errors import BrokerUnavailable, GapError
 from stream.records import Outgoing, Records
-from stream.state.changelog import Changelog, Changes, Mark, Patients
+from stream.state.changelog import Changelog, Changes, End, Mark, Patients
 from stream.state.stays import STAY
 
 CHANGELOG = Changelog("states", "ab" * 32, 3)
@@ -40,11 +40,9 @@ class Cluster:
 
     def epoch(self, offset: int, *patients: bytes, ended: Sequence[bytes] = (), partition: int = 0) -> None:
         """An epoch's changelog; its offsets are for the test to commit."""
-        changes = [
-            Changes(states(*patients), np.full(len(patients), partition, np.int32)),
-            Changes(list(ended), np.full(len(ended), partition, np.int32)),
-        ]
-        self.write(CHANGELOG.encode(changes, {partition: Mark(offset, 10 * offset)}))
+        changes = [Changes(states(*patients), np.full(len(patients), partition, np.int32))]
+        ends = {(partition, patient): End(offset, 10 * offset) for patient in ended}
+        self.write(CHANGELOG.encode(changes, {partition: Mark(offset, 10 * offset)}, ends))
 
 
 def states(*ids: bytes) -> Patients:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from stream.errors import StateError
-from stream.state.changelog import PARTITION_KEY, Changelog, Changes, Mark, Patients
+from stream.state.changelog import PARTITION_KEY, Changelog, Changes, End, Ended, Mark, Patients
 from stream.state.stays import STAY
 
 HASH = "0123456789abcdef" * 4
@@ -32,10 +32,13 @@ def some_patients(draw: st.DrawFn) -> Patients:
     )
 
 
-def latest(changes: list[Changes], marks: dict[int, Mark]) -> dict[bytes, bytes]:
-    out = codec().encode(changes, marks)
+def latest(
+    changes: list[Changes], marks: dict[int, Mark], ended: Ended | None = None, records: int | None = None
+) -> dict[bytes, bytes]:
+    """What is left of each key after all records, or after the first `records` of them."""
+    out = codec().encode(changes, marks, ended)
     found: dict[bytes, bytes] = {}
-    for key, value in zip(out.keys, out.values, strict=True):
+    for key, value in list(zip(out.keys, out.values, strict=True))[:records]:
         assert key is not None
         if value is None:
             found.pop(key, None)
@@ -61,11 +64,13 @@ def one(identity: bytes = b"p1") -> Patients:
     return Patients([identity], rows, np.ones(1, STAY), np.ones(1, np.uint64))
 
 
-def test_a_tombstone_ends_a_state_and_a_later_record_begins_another() -> None:
-    zero = np.zeros(1, np.int32)
-    ended, begun = Changes([b"p1"], zero), Changes(one(), zero)
-    assert latest([begun, ended], {}) == {}
-    assert codec().patients(latest([begun, ended, begun], {})).ids == [b"p1"]
+def test_an_end_goes_around_the_mark_so_that_no_prefix_forgets_what_was_applied() -> None:
+    begun, end = Changes(one(), np.zeros(1, np.int32)), {(0, b"p1"): End(7, 70)}
+    prefixes = [latest([begun], {0: Mark(9, 90)}, end, records) for records in range(5)]
+    assert [codec().mark(prefix) for prefix in prefixes] == [None, None, None, Mark(9, 90), Mark(9, 90)]
+    assert [codec().patients(prefix).ids for prefix in prefixes] == [[], [b"p1"], [], [], []]
+    ends = [codec().ended(prefix) for prefix in prefixes]
+    assert ends == [{}, {}, {b"p1": End(7, 70)}, {b"p1": End(7, 70)}, {}]
 
 
 def test_partitions_are_those_of_the_changes_and_the_marks() -> None:

@@ -28,7 +28,11 @@ def naive(rows, stays, first_offset, stream_time):
         elapsed, hours = max(ahead, 0) / 3_600_000, (latest - start) / 3_600_000
         told.append((elapsed, hours, ahead < 0, events + 1, again))
         gone = kind == Kind.DISCHARGE
-        stays[slot] = NEW if gone else (start, latest, stream_time, offset + 1, events + 1, admitted)
+        stays[slot] = (
+            (0, 0, 0, offset + 1, 0, 0)
+            if gone
+            else (start, latest, stream_time, offset + 1, events + 1, admitted)
+        )
     return told, stream_time
 
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from stream.errors import StateError
-from stream.state.changelog import Patients
+from stream.state.changelog import End, Patients
 from stream.state.stays import STAY
 from stream.state.store import StateStore
 
@@ -47,14 +47,12 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule()
     def commit(self) -> None:
-        for patients, partitions in self.store.take_changes():
-            states = isinstance(patients, Patients)
-            ids = patients.ids if isinstance(patients, Patients) else patients
-            for place, who in enumerate(zip(partitions.tolist(), ids, strict=True)):
-                if states:
-                    self.log[who] = float(patients.rows[place, 0])
-                else:
-                    del self.log[who]
+        changes, ended = self.store.take_changes()
+        for patients, partitions in changes:
+            for place, who in enumerate(zip(partitions.tolist(), patients.ids, strict=True)):
+                self.log[who] = float(patients.rows[place, 0])
+        for who, end in ended.items():
+            assert end.next_offset >= self.log.pop(who), "an end is never behind the state that it ends"
         assert self.log == self.expected
 
     @rule()
@@ -70,7 +68,7 @@ class StoreMachine(RuleBasedStateMachine):
         stays = np.array([(int(mark),) * 6 for mark in found.values()], STAY)
         rows = np.repeat(marks[:, None], 3, axis=1)
         patients = Patients(list(found), rows, stays, marks.astype(np.uint64))
-        self.store.install(partition, patients, int(marks.max(initial=0)))
+        self.store.install(partition, patients, int(marks.max(initial=0)), {})
         others = {who: mark for who, mark in self.expected.items() if who[0] != partition}
         self.expected = others | {(partition, patient): mark for patient, mark in found.items()}
 
@@ -117,12 +115,8 @@ def seen(store: StateStore, patient: bytes, at: int, partition: int = 0) -> None
 
 
 def tombstones(store: StateStore) -> list[bytes]:
-    return [
-        patient
-        for patients, _ in store.take_changes()
-        if not isinstance(patients, Patients)
-        for patient in patients
-    ]
+    _, ended = store.take_changes()
+    return [patient for _, patient in ended]
 
 
 def test_who_is_silent_for_long_expires_by_the_time_of_the_own_partition() -> None:
@@ -163,4 +157,28 @@ def test_a_patient_who_came_and_went_between_two_commits_leaves_no_trace() -> No
     store = StateStore(FRESH, 1, 2)
     seen(store, b"a", 1)
     store.release(store.admit([b"a"], np.zeros(1, np.int32)))
-    assert store.take_changes() == []
+    assert store.take_changes() == ([], {})
+
+
+def test_an_end_that_was_restored_skips_what_is_applied_and_goes_when_its_time_is_over() -> None:
+    store = StateStore(FRESH, 1, 2)
+    nobody = Patients([], np.empty((0, 3), np.float32), np.empty(0, STAY), np.empty(0, np.uint64))
+    store.install(0, nobody, 50, {b"a": End(7, 50)})
+    (stay,) = store.stays(store.admit([b"a"], np.zeros(1, np.int32)))
+    assert (stay["next_offset"], stay["events"]) == (7, 0)
+    seen(store, b"b", 1050)
+    assert store.expire(1000) == 0
+    seen(store, b"b", 1051)
+    assert store.expire(1000) == 1
+    assert tombstones(store) == [b"a"]
+
+
+def test_who_is_back_before_the_end_is_logged_is_there() -> None:
+    store = StateStore(FRESH, 1, 2)
+    seen(store, b"a", 1)
+    store.take_changes()
+    store.release(store.admit([b"a"], np.zeros(1, np.int32)))
+    seen(store, b"a", 2)
+    changes, ended = store.take_changes()
+    assert [change.patients.ids for change in changes] == [[b"a"]]
+    assert not ended

@@ -88,4 +88,4 @@ def test_a_worker_that_makes_no_progress_is_unhealthy() -> None:
         time.sleep(0.3)
         assert "no progress" in (worker.healthy() or "")
     finally:
-        worker.pipeline.close()
+        worker.pipeline.close_clean()

@@ -1,0 +1,131 @@
+"""What happens to a micro-batch between poll and commit: decode, admit, step, publish. One line a room."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from stream.alert.vitals import VitalSigns
+from stream.batch.batcher import Batcher
+from stream.commit.committer import Committer
+from stream.consume.source import Source
+from stream.decode.decoder import Decoder
+from stream.drift.watch import Blind, Watch
+from stream.failpoints import reach
+from stream.metrics import Metrics
+from stream.publish import dead_letters
+from stream.publish.sink import Sink
+from stream.records import Assessment, Events, Kind, Outgoing, Records, Refused, Scores
+from stream.state.admission import Admission, admit
+from stream.state.restore import Restorer
+from stream.state.standby import Standby
+from stream.state.store import StateStore
+from stream.step.stepper import Stepper
+
+NONE = np.empty(0, np.int64)
+
+
+class Encoder(Protocol):
+    """As `ScoreEncoder`."""
+
+    def encode(self, scores: Scores, assessment: Assessment, scored_at: int) -> Outgoing: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the loop runs through, wired by `stream.assembly`."""
+
+    source: Source
+    batcher: Batcher
+    decoder: Decoder
+    store: StateStore
+    restorer: Restorer
+    standby: Standby
+    stepper: Stepper
+    drift: Watch | Blind
+    vitals: VitalSigns
+    encoder: Encoder
+    dead_letters_topic: str
+    max_dead_letter_bytes: int
+    sink: Sink
+    committer: Committer
+    metrics: Metrics
+    expire_after_ms: int
+
+
+class Scoring:
+    """Takes a micro-batch through the rooms and into the open epoch. clock: seconds since the Unix epoch."""
+
+    def __init__(self, rooms: Rooms, clock: Callable[[], float]) -> None:
+        self.rooms, self._clock = rooms, clock
+
+    def score(self, polled: Records) -> None:
+        """Raises what a room raises; then the epoch holds a part of the batch and may not be committed."""
+        events, refused = self._decode(polled)
+        admission = self._admit(events)
+        scores, quarantined = self._step(admission)
+        self.rooms.drift.observe(scores)
+        self._publish(polled, scores, (refused, admission.repeated, quarantined))
+
+    def _decode(self, polled: Records) -> tuple[Events, Refused]:
+        begun = time.perf_counter()
+        decoded = self.rooms.decoder.decode(polled)
+        metrics = self.rooms.metrics
+        metrics.decode_time.observe_one(time.perf_counter() - begun)
+        metrics.batch_size.observe_one(len(polled))
+        metrics.consumed.inc(len(polled))
+        metrics.dropped.labels("unknown_variable").inc(decoded.unknown_variables)
+        metrics.dropped.labels("implausible").inc(decoded.implausible_values)
+        return decoded.events, decoded.refused
+
+    def _admit(self, events: Events) -> Admission:
+        admission = admit(self.rooms.store, events, self.rooms.expire_after_ms)
+        self.rooms.metrics.applied.inc(admission.applied)
+        return admission
+
+    def _step(self, new: Admission) -> tuple[Scores, Refused]:
+        begun = time.perf_counter()
+        reach("before_step")
+        scores, quarantined = self.rooms.stepper.step(new.events, new.slots, new.stream_times)
+        reach("after_step")
+        metrics = self.rooms.metrics
+        metrics.step_time.observe_one(time.perf_counter() - begun)
+        metrics.scored.inc(len(scores))
+        metrics.risk.observe(scores.risk)
+        metrics.count_measured(scores.events.values)
+        metrics.discharged.inc(int((new.events.kinds == Kind.DISCHARGE).sum()))
+        return scores, quarantined
+
+    def _publish(self, polled: Records, scores: Scores, refusals: Sequence[Refused]) -> None:
+        rooms, now = self.rooms, int(self._clock() * 1000)
+        if len(scores):
+            assessment = rooms.vitals.assess(scores.vitals, scores.ages)
+            outgoing = rooms.encoder.encode(scores, assessment, now)
+            times = scores.events.observed_at, scores.events.timestamps
+
+            rooms.sink.send(outgoing, lambda: self._acknowledged(*times))
+            reach("scores_sent")
+        for refused in filter(len, refusals):
+            rooms.metrics.count_refused(refused.stage, refused.codes)
+            letters = dead_letters.encode(refused, rooms.dead_letters_topic, now, rooms.max_dead_letter_bytes)
+            rooms.sink.send(letters, self._acknowledged)
+            reach("dead_letters_sent")
+        rooms.committer.add(_next_offsets(polled), len(polled))
+
+    def _acknowledged(self, observed_at: np.ndarray = NONE, timestamps: np.ndarray = NONE) -> None:
+        reach("acknowledged")
+        now = self._clock()
+        self.rooms.metrics.event_latency.observe(np.maximum(now - observed_at / 1000, 0))
+        self.rooms.metrics.record_latency.observe(np.maximum(now - timestamps / 1000, 0))
+
+
+def _next_offsets(records: Records) -> dict[int, int]:
+    """For each partition the offset after its last record."""
+    return {
+        partition: int(records.offsets[records.partitions == partition].max()) + 1
+        for partition in np.unique(records.partitions).tolist()
+    }
