@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, libversion
 
 from stream.connection import RECONNECT_MS, Connection
 from stream.errors import BrokerError, BrokerUnavailable, SettingsError, TopicError
@@ -32,6 +32,10 @@ _TOPIC = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.TOPIC_EXCEPTION,
 }
+
+
+def library_version() -> str:
+    return str(libversion()[0])
 
 
 def configuration(connection: Connection, own: dict[str, Any]) -> dict[str, Any]:

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-import typer
+from stream.commands.output import guard_output, say, settle_output
+from stream.commands.reporting import report, report_exceptions
+from stream.commands.stopping import handle_signals, started
+from stream.errors import OutputError, VitalstreamError
 
-from stream.errors import VitalstreamError
+if TYPE_CHECKING:
+    import typer
 
 COMMANDS = (
     "demo", "run", "topics", "simulate", "replay", "watch", "train", "evaluate", "state", "rewarm", "doctor",
 )  # fmt: skip
 """Each is a module of `stream.commands` with a function, or else a Typer application `app`, of its own."""
+ENDS_WELL_WHEN_STOPPED = "run"
+INTERRUPTED = 130
 
 
 def application(*names: str) -> typer.Typer:
     """The command line with these commands."""
+    import typer
+
+    from stream.commands.about import about
+
     app = typer.Typer(
         name="vitalstream",
         no_args_is_help=True,
@@ -24,9 +36,9 @@ def application(*names: str) -> typer.Typer:
         help="Watches patients as their data arrives: Kafka in, a rolling GRU state per patient, risk scores "
         "out. Research and engineering use; not a medical device.",
         epilog="Exit codes: 0 done, 1 other failure, 2 settings or usage, 3 Kafka, 4 model, 5 recorded data, "
-        "6 state, 7 a gap in input or state, 130 interrupted.",
+        "6 state, 7 a gap in input or state, 130 interrupted, 143 terminated.",
     )
-    app.callback()(lambda: None)
+    app.callback(invoke_without_command=True)(about)
     for name in names:
         module = import_module(f"stream.commands.{name}")
         if hasattr(module, name):
@@ -37,15 +49,48 @@ def application(*names: str) -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line; a `VitalstreamError` is one line on standard error and its exit code. Only the
-    command that is asked for is imported: torch alone takes seconds."""
+    """Run the command line; whatever goes wrong is one line on standard error and an exit code.
+
+    Signals come first: nothing that takes time is imported before them. Only the command that is asked for is
+    imported at all: torch alone takes seconds.
+    """
     wanted = sys.argv[1:2]
-    app = application(*(wanted if wanted and wanted[0] in COMMANDS else COMMANDS))
+    handle_signals(0 if wanted == [ENDS_WELL_WHEN_STOPPED] else None)
+    report_exceptions()
+    guard_output()
+    code = _exit_code(lambda: _run(wanted))
     try:
-        app()
+        settle_output()
+    except OutputError as error:
+        if not code:
+            say(str(error))
+            code = error.exit_code
+    sys.exit(code)
+
+
+def _run(wanted: list[str]) -> None:
+    from typer.main import get_command
+
+    needed = set() if "--version" in wanted else {*COMMANDS} & {*wanted} or COMMANDS
+    command = get_command(application(*needed))
+    started()
+    command()
+
+
+def _exit_code(work: Callable[[], None]) -> int | str | None:
+    try:
+        work()
+    except SystemExit as end:
+        return end.code
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except VitalstreamError as error:
-        typer.echo(f"vitalstream: {error}", err=True)
-        sys.exit(error.exit_code)
+        say(str(error))
+        return error.exit_code
+    except BaseException as error:
+        report(error)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@
     │       └── CommitError    offsets were not committed
     ├── StateError             the state does not fit, is damaged or of another model
     ├── ModelError             the model cannot be loaded or does not fit
-    └── DataError              recorded data cannot be read
+    ├── DataError              recorded data cannot be read
+    └── OutputError            what a command shows cannot be written
 
 A bad event is none of these: it is a value (`stream.records.Refused`) with a route.
 Messages never hold a patient id, a name or a measured value.
@@ -85,6 +86,10 @@ class DataError(VitalstreamError):
     exit_code = 5
 
 
+class OutputError(VitalstreamError):
+    pass
+
+
 def describe(error: BaseException) -> str:
     """What happened and where, the causes included, in one line that is safe to log.
 
@@ -93,6 +98,11 @@ def describe(error: BaseException) -> str:
     or a measured value.
     """
     return "; caused by ".join(_described(link) for link in _chain(error))
+
+
+def stack(error: BaseException) -> list[str]:
+    """File, line and function of every frame that the error and its causes passed; no message."""
+    return [_at(frame) for link in _chain(error) for frame in traceback.extract_tb(link.__traceback__)]
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -120,7 +130,10 @@ def _place(error: BaseException) -> str:
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(PROJECT)]
     if not frames:
         return ""
-    frame = (own or frames)[-1]
+    return _at((own or frames)[-1])
+
+
+def _at(frame: traceback.FrameSummary) -> str:
     file = Path(frame.filename)
     name = file.relative_to(PROJECT) if file.is_relative_to(PROJECT) else file.name
     return f"{name}:{frame.lineno} in {frame.name}"

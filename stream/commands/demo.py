@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from stream.commands.options import stop_on_signals, takes_settings
+from stream.commands.options import takes_settings
 from stream.commands.stage import opened
+from stream.commands.stopping import stop_on_signals
 from stream.commands.tally import Tally
 from stream.ingest.faults import Faulty
 from stream.ingest.patients import Plot

@@ -15,7 +15,8 @@ from model.errors import DatasetError
 from stream.clients import make_sink
 from stream.commands.delivery import Counter, deliver
 from stream.commands.feed import partitions
-from stream.commands.options import KAFKA, Json, stop_on_signals, takes_settings
+from stream.commands.options import KAFKA, Json, takes_settings
+from stream.commands.stopping import stop_on_signals
 from stream.errors import DataError
 from stream.ingest.pacing import Pace
 from stream.ingest.replay import Recorded

@@ -14,9 +14,10 @@ from stream.assembly import Worker, build_follower
 from stream.clients import make_source
 from stream.commands.agreement import FAR, Figures
 from stream.commands.background import Background
-from stream.commands.options import ALL, start_logging, stop_on_signals, takes_settings
+from stream.commands.options import ALL, start_logging, takes_settings
 from stream.commands.refused import refused_as_future
 from stream.commands.rewarm_watch import Standing, Tap, Watch
+from stream.commands.stopping import stop_on_signals
 from stream.commands.topics import wanted
 from stream.errors import SettingsError
 from stream.settings import Settings

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from stream.assembly import build_worker
-from stream.commands.options import ALL, Json, start_logging, stop_on_signals, takes_settings
+from stream.commands.options import ALL, Json, start_logging, takes_settings
+from stream.commands.stopping import stop_on_signals
 from stream.metrics import Metrics, total
 from stream.settings import Settings
 
@@ -32,9 +33,8 @@ def run(
         typer.echo(settings.model_dump_json(indent=2))
         return
     start_logging(settings.log_level)
-    stop = stop_on_signals()
     worker = build_worker(settings)
-    worker.run(stop, until_idle)
+    worker.run(stop_on_signals(), until_idle)
     log.info("finished what was sent, committed it and left the group")
     figures = summary(worker.metrics)
     typer.echo(json.dumps(figures) if as_json else ", ".join(f"{name} {n:,}" for name, n in figures.items()))

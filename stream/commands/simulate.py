@@ -11,7 +11,8 @@ import typer
 from stream.clients import make_sink
 from stream.commands.delivery import FOREVER_MS, Counter, deliver
 from stream.commands.feed import partitions
-from stream.commands.options import KAFKA, Json, stop_on_signals, takes_settings
+from stream.commands.options import KAFKA, Json, takes_settings
+from stream.commands.stopping import stop_on_signals
 from stream.ingest.pacing import Pace
 from stream.ingest.simulator import Ward
 from stream.settings import Settings

@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 
 from stream.commands.feed import Tail, partitions
-from stream.commands.options import KAFKA, stop_on_signals, takes_settings
+from stream.commands.options import KAFKA, takes_settings
+from stream.commands.stopping import stop_on_signals
 from stream.commands.view import PLAIN_EVERY_S, Screen, as_object, points
 from stream.settings import Settings
 from stream.web.board import Board

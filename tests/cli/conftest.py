@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -12,6 +13,15 @@ import pytest
 from stream import cli
 from tests.cli.states import States
 from tests.flow.conftest import make_flow  # noqa: F401
+
+SET_BY_MAIN = (
+    (sys, "stdout"),
+    (sys, "stderr"),
+    (sys, "excepthook"),
+    (sys, "unraisablehook"),
+    (threading, "excepthook"),
+    (logging, "raiseExceptions"),
+)
 
 
 class Ended(NamedTuple):
@@ -31,6 +41,7 @@ def untouched() -> Iterator[None]:
     level = logging.getLogger().level
     yield
     logging.getLogger().setLevel(level)
+    signal.set_wakeup_fd(-1)
     for number, handler in zip(numbers, before, strict=True):
         signal.signal(number, handler)
 
@@ -49,6 +60,8 @@ def vitalstream(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
             patch.setattr(sys, "argv", ["vitalstream", *arguments])
             for name, value in environment.items():
                 patch.setenv(name, value)
+            for owner, name in SET_BY_MAIN:
+                patch.setattr(owner, name, getattr(owner, name))
             cli.main()
         return Ended(ended.value.code, *capsys.readouterr())
 
