@@ -15,13 +15,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from stream.admin.admin import TopicSpec
+from stream.admin.librdkafka import LibrdkafkaAdmin
 from stream.connection import Connection
 from stream.consume.kafka_python import KafkaPythonSource
 from stream.consume.librdkafka import LibrdkafkaSource
 from stream.publish.kafka_python import KafkaPythonSink
 from stream.publish.librdkafka import LibrdkafkaSink
 from stream.records import Outgoing
-from stream.topics import Admin, TopicSpec
 
 BATCH = 4096
 PARTITIONS = 4
@@ -58,7 +59,7 @@ def main() -> None:
     table = Table("client", "produce wall", "produce CPU", "consume wall", "consume CPU", title="µs a record")
     for name, (make_source, make_sink, share) in CLIENTS.items():
         topic = f"bench-clients-{name}-{time.time_ns()}"
-        with closing(Admin(connection)) as admin:
+        with closing(LibrdkafkaAdmin(connection)) as admin:
             admin.create([TopicSpec(topic, PARTITIONS)])
         outgoing = batches(topic, int(records * share))
 

@@ -18,10 +18,11 @@ from model.artifact import load
 from model.errors import ArtifactError
 from model.explain.contributors import contributors
 from model.risk_model import RiskModel
+from stream.admin.admin import partition_count
 from stream.alert.vitals import SIGNS, VitalSigns
 from stream.batch.batcher import Batcher
 from stream.batch.waves import pack
-from stream.clients import make_sink, make_source, make_transactional_sink
+from stream.clients import make_admin, make_sink, make_source, make_transactional_sink
 from stream.commit.committer import AtLeastOnce, Committer, ExactlyOnce, Guarantee
 from stream.consume.behind import Behind, Leader
 from stream.consume.nudge import Nudge
@@ -44,7 +45,6 @@ from stream.state.restore import Restorer, Rules
 from stream.state.standby import Standby
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
-from stream.topics import Admin
 from stream.web.health import HealthServer
 
 log = logging.getLogger(__name__)
@@ -223,8 +223,8 @@ def _nudge(settings: Settings) -> Nudge:
     group, topic = settings.application_id, settings.observations_topic
 
     def unassigned() -> set[int]:
-        with closing(Admin(settings.connection())) as admin:
-            return admin.unassigned(group, topic)
+        with closing(make_admin(settings)) as admin:
+            return admin.group(group).unassigned(topic, partition_count(admin, topic))
 
     return Nudge(topic, unassigned, partial(make_source, settings, group))
 

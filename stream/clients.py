@@ -1,4 +1,4 @@
-"""The one place that chooses a Kafka client: the settings' source and sink."""
+"""The one place that chooses a Kafka client: the settings' source, sink and administration."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from stream.admin.admin import Admin
+from stream.admin.kafka_python import KafkaPythonAdmin
+from stream.admin.librdkafka import LibrdkafkaAdmin
 from stream.consume.kafka_python import KafkaPythonSource
 from stream.consume.librdkafka import LibrdkafkaSource
 from stream.consume.source import Source
@@ -25,6 +28,7 @@ TRANSACTIONAL_SINKS: dict[str, Callable[..., TransactionalSink]] = {
     "librdkafka": LibrdkafkaTransactionalSink,
     "kafka-python": KafkaPythonTransactionalSink,
 }
+ADMINS: dict[str, Callable[..., Admin]] = {"librdkafka": LibrdkafkaAdmin, "kafka-python": KafkaPythonAdmin}
 
 
 def make_source(settings: Settings, group_id: str | None = None, **options: Any) -> Source:
@@ -47,3 +51,8 @@ def make_transactional_sink(settings: Settings) -> TransactionalSink:
         transactional_id=f"{settings.application_id}-{instance}",
         timeout=settings.transaction_timeout,
     )
+
+
+def make_admin(settings: Settings) -> Admin:
+    """The administration of that client. It may connect: raises `SettingsError`, `BrokerUnavailable`."""
+    return ADMINS[settings.client](settings.connection())

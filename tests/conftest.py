@@ -14,9 +14,10 @@ with warnings.catch_warnings():  # kafka-python reads its schemas in a way that 
     warnings.simplefilter("ignore", DeprecationWarning)
     import stream.consume.kafka_python  # noqa: F401
 
+from stream.admin.admin import TopicSpec
+from stream.admin.librdkafka import LibrdkafkaAdmin
 from stream.connection import Connection
 from stream.embedded import EmbeddedBroker
-from stream.topics import Admin, TopicSpec
 from tests.broker.server import NoBroker, any_broker
 
 MakeTopic = Callable[..., str]
@@ -49,7 +50,7 @@ def embedded() -> Iterator[EmbeddedBroker]:
 def make_topic(kafka: str) -> Iterator[MakeTopic]:
     """Makes a new topic on the real Kafka: `make_topic(partitions=4, config={}, name="…")` gives its name."""
     numbers = count()
-    with closing(Admin(Connection(kafka))) as admin:
+    with closing(LibrdkafkaAdmin(Connection(kafka))) as admin:
 
         def make(partitions: int = 4, config: dict[str, str] | None = None, name: str | None = None) -> str:
             name = name or f"test-{os.getpid()}-{next(numbers)}"

@@ -12,14 +12,15 @@ from typing import NamedTuple
 
 import typer
 
+from stream.admin.admin import partition_count
 from stream.assembly import choose_device, load_model
-from stream.clients import make_source
+from stream.clients import make_admin, make_source
 from stream.commands.options import ALL, Json, takes_settings
 from stream.commands.topics import wanted
 from stream.consume.source import Source
 from stream.errors import BrokerError, BrokerUnavailable, VitalstreamError
 from stream.settings import Settings
-from stream.topics import Admin
+from stream.topics import check
 
 PATIENCE_S, RETRY_S = 10.0, 0.2
 LIBRARIES = ("torch", "confluent-kafka", "kafka-python", "numpy", "pydantic", "prometheus-client")
@@ -79,10 +80,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def _examine_kafka(settings: Settings) -> Iterator[Finding]:
     try:
-        with closing(Admin(settings.connection())) as admin:
+        with closing(make_admin(settings)) as admin:
+            admin.topics([settings.observations_topic])
             yield Finding("broker", f"{settings.bootstrap_servers} answers")
-            partitions = admin.partitions(settings.observations_topic)
-            complaints = admin.check(wanted(settings, partitions))
+            partitions = partition_count(admin, settings.observations_topic)
+            complaints = check(admin, wanted(settings, partitions))
         if complaints:
             yield Finding("topics", "", BrokerError("; ".join(complaints)))
         else:

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from contextlib import closing
 from queue import Empty, SimpleQueue
 
-from stream.clients import make_source
+from stream.admin.admin import partition_count
+from stream.clients import make_admin, make_source
 from stream.errors import BrokerError
 from stream.records import Records
 from stream.settings import Settings
-from stream.topics import Admin
 
 BATCH = 8192
 POLL_S = 0.1
@@ -24,8 +24,8 @@ JOIN_TIMEOUT_S = 5.0
 
 def partitions(settings: Settings, topic: str) -> int:
     """How many partitions the topic has. Raises `TopicError` where it is missing, `BrokerError`."""
-    with closing(Admin(settings.connection())) as admin:
-        return admin.partitions(topic)
+    with closing(make_admin(settings)) as admin:
+        return partition_count(admin, topic)
 
 
 class Tail:

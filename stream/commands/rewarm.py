@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
+from stream.admin.admin import partition_count
 from stream.assembly import Worker, build_follower
-from stream.clients import make_source
+from stream.clients import make_admin, make_source
 from stream.commands.agreement import FAR, Figures
 from stream.commands.background import Background
 from stream.commands.options import ALL, start_logging, takes_settings
@@ -21,7 +22,6 @@ from stream.commands.stopping import stop_on_signals
 from stream.commands.topics import wanted
 from stream.errors import SettingsError
 from stream.settings import Settings
-from stream.topics import Admin
 
 JOIN_TIMEOUT_S = 30.0
 NOT_DONE = 1
@@ -87,8 +87,8 @@ def _follow(
 
 
 def _make_changelog_topic(settings: Settings) -> None:
-    with closing(Admin(settings.connection())) as admin:
-        partitions = admin.partitions(settings.observations_topic)
+    with closing(make_admin(settings)) as admin:
+        partitions = partition_count(admin, settings.observations_topic)
         admin.create([one for one in wanted(settings, partitions) if one.name == settings.changelog_topic])
 
 

@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.clients import make_source
+from stream.admin.admin import partition_count
+from stream.clients import make_admin, make_source
 from stream.commands.agreement import Agreement, Figures
 from stream.commands.feed import BATCH, EARLIEST, POLL_S
 from stream.consume.source import Source
@@ -22,7 +23,6 @@ from stream.errors import BrokerUnavailable
 from stream.publish.scores import SHORT_HASH
 from stream.records import Assessment, Outgoing, Records, Scores
 from stream.settings import Settings
-from stream.topics import Admin
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +116,8 @@ class Watch:
                 resources.enter_context(closing(make_source(settings, group)))
                 for group in (self._beside, settings.application_id, None)
             )
-            with closing(Admin(settings.connection())) as admin:
-                numbers = range(admin.partitions(settings.observations_topic))
+            with closing(make_admin(settings)) as admin:
+                numbers = range(partition_count(admin, settings.observations_topic))
             for group in (old, new):
                 group.assign(settings.observations_topic, {})
             first = old.beginning_offsets(numbers)
@@ -135,8 +135,8 @@ class Watch:
 
     def _without_members(self) -> bool:
         """Asked of a client of its own: one that is kept does not notice that a coordinator has moved."""
-        with closing(Admin(self._settings.connection())) as admin:
-            return not admin.members(self._beside)
+        with closing(make_admin(self._settings)) as admin:
+            return not admin.group(self._beside).members
 
     def _compare(self, scores: Source, stop: threading.Event) -> None:
         until = time.monotonic() + self._every

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from stream.admin.admin import partition_count
 from stream.assembly import make_outputs
-from stream.clients import make_source
+from stream.clients import make_admin, make_source
 from stream.commands.changelog_reader import read_changelog
 from stream.commands.state_file import States
 from stream.errors import StateError, TopicError
 from stream.settings import Settings
 from stream.state.changelog import Changelog, Changes
-from stream.topics import Admin
 
 TIMEOUT_S = 300.0
 """All is one transaction, however many patients there are."""
@@ -40,10 +40,10 @@ def write_states(settings: Settings, changelog: Changelog, states: States) -> in
 
 def _check_target(settings: Settings, changelog: Changelog) -> int:
     """The number of partitions, where all is ready and empty."""
-    with closing(Admin(settings.connection())) as admin:
-        partitions = admin.partitions(settings.observations_topic)
-        found = admin.partitions(changelog.topic)
-        members = admin.members(settings.application_id)
+    with closing(make_admin(settings)) as admin:
+        partitions = partition_count(admin, settings.observations_topic)
+        found = partition_count(admin, changelog.topic)
+        members = len(admin.group(settings.application_id).members)
     if found != partitions:
         raise TopicError(
             f"{settings.observations_topic} has {partitions} partitions and {changelog.topic} has {found}: "

@@ -7,10 +7,13 @@ from typing import Annotated
 
 import typer
 
+from stream import topics
+from stream.admin.admin import BROKERS_DEFAULT, TopicSpec, partition_count
+from stream.clients import make_admin
 from stream.commands.options import KAFKA, takes_settings
 from stream.errors import TopicError
 from stream.settings import Settings
-from stream.topics import BROKERS_DEFAULT, Admin, TopicSpec, specs
+from stream.topics import specs
 
 NAMES = ("observations_topic", "scores_topic", "alerts_topic", "dead_letters_topic")
 app = typer.Typer(help="Create the topics, or check them and their settings.", no_args_is_help=True)
@@ -39,7 +42,7 @@ def create(
     ] = BROKERS_DEFAULT,
 ) -> None:
     """Create the topics that are missing; those that exist are left as they are."""
-    with closing(Admin(settings.connection())) as admin:
+    with closing(make_admin(settings)) as admin:
         done = admin.create(wanted(settings, partitions, replication_factor))
     for name in done.created:
         typer.echo(f"created  {name}, {partitions} partitions")
@@ -51,9 +54,9 @@ def create(
 @takes_settings(*KAFKA, *NAMES)
 def check(settings: Settings) -> None:
     """Compare the topics with what they should be; exit code 3 where one differs."""
-    with closing(Admin(settings.connection())) as admin:
-        partitions = admin.partitions(settings.observations_topic)
-        complaints = admin.check(wanted(settings, partitions))
+    with closing(make_admin(settings)) as admin:
+        partitions = partition_count(admin, settings.observations_topic)
+        complaints = topics.check(admin, wanted(settings, partitions))
     if complaints:
         raise TopicError("; ".join(complaints))
     typer.echo(f"ok       all topics as they should be, {partitions} partitions each")

@@ -13,13 +13,15 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from stream.admin.admin import TopicSpec
+from stream.admin.kafka_python import KafkaPythonAdmin
+from stream.admin.librdkafka import LibrdkafkaAdmin
 from stream.connection import Connection
 from stream.consume.kafka_python import KafkaPythonSource
 from stream.consume.librdkafka import LibrdkafkaSource
 from stream.errors import BrokerUnavailable, DeliveryError
 from stream.publish.kafka_python import KafkaPythonSink
 from stream.records import Outgoing
-from stream.topics import Admin, TopicSpec
 from tests.broker.server import LocalBroker, NoBroker, free_ports
 from tests.clients.conftest import CLIENTS
 from tests.clients.polling import EARLIEST, read, values_of
@@ -44,7 +46,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBroker]:
         servers = local.start()
     except NoBroker as error:
         pytest.skip(str(error))
-    with closing(Admin(Connection(servers))) as admin:
+    with closing(LibrdkafkaAdmin(Connection(servers))) as admin:
         admin.create([TopicSpec(f"{TOPIC}-{client}", 1) for client in CLIENTS])
     yield local
     local.run("wipe")
@@ -104,7 +106,7 @@ def test_librdkafka_says_in_time_that_there_is_no_broker(monkeypatch: pytest.Mon
                 question([0])
 
 
-@pytest.mark.parametrize("client", [KafkaPythonSource, KafkaPythonSink, Admin])
+@pytest.mark.parametrize("client", [KafkaPythonSource, KafkaPythonSink, KafkaPythonAdmin])
 def test_kafka_python_says_in_time_that_there_is_no_broker(client: type) -> None:
     code = (
         f"from {client.__module__} import {client.__name__} as Client;"

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
+from stream.admin.admin import TopicSpec
+from stream.admin.librdkafka import LibrdkafkaAdmin
 from stream.connection import Connection
 from stream.ingest.simulator import Ward
-from stream.topics import Admin, TopicSpec
 from tests.cli.conftest import Vitalstream
 from tests.flow.conftest import make_flow  # noqa: F401
 from tests.flow.flow import Flow
@@ -59,7 +60,7 @@ def test_topics_are_created_once_and_then_as_they_should_be(
 def test_a_topic_that_differs_is_exit_code_3_and_named(
     vitalstream: Vitalstream, flags: list[str], kafka: str
 ) -> None:
-    with closing(Admin(Connection(kafka))) as admin:
+    with closing(LibrdkafkaAdmin(Connection(kafka))) as admin:
         admin.create([TopicSpec(topic(flags, "scores"), PARTITIONS + 1, config={"retention.ms": "1000"})])
     create(vitalstream, flags)
     for command in (("topics", "check"), ("doctor",)):

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from stream.admin.admin import TopicSpec
+from stream.admin.librdkafka import LibrdkafkaAdmin
 from stream.cli import COMMANDS, application
 from stream.commands.demo import HISTORY_HOURS, plot
 from stream.connection import Connection
 from stream.errors import DataError, TopicError
 from stream.ingest.simulator import Ward
-from stream.topics import Admin, TopicSpec
 
 VITALSTREAM = [sys.executable, "-m", "stream"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,7 +99,7 @@ def test_ctrl_c_ends_the_live_table_with_the_summary():
 @pytest.fixture(scope="module")
 def topics(kafka):
     names = {"observations": f"events-{os.getpid()}", "scores": f"scores-{os.getpid()}"}
-    admin = Admin(Connection(kafka))
+    admin = LibrdkafkaAdmin(Connection(kafka))
     admin.create([TopicSpec(name, 3) for name in names.values()])
     admin.close()
     return {

@@ -15,11 +15,12 @@ from typing import Self
 import numpy as np
 import pytest
 
+from stream.admin.admin import partition_count
 from stream.assembly import build_worker
+from stream.clients import make_admin
 from stream.metrics import total
 from stream.state.replica import Replica
 from stream.state.standby import Standby
-from stream.topics import Admin
 from tests.broker.server import free_ports
 from tests.flow.conftest import SLOW_IN_PYTHON, MakeFlow
 from tests.flow.feeder import Feeder
@@ -185,8 +186,9 @@ def test_partitions_that_a_broken_off_rebalance_left_to_nobody_are_given_out(mak
     with dying(flow, "a") as first_to_die, dying(flow, "b") as other:
         first_to_die.wait(PATIENCE_S)
         other.kill()
-    with closing(Admin(flow.settings().connection())) as admin:
-        left = admin.unassigned(flow.flags["application_id"], flow.observations)
+    with closing(make_admin(flow.settings())) as admin:
+        count = partition_count(admin, flow.observations)
+        left = admin.group(flow.flags["application_id"]).unassigned(flow.observations, count)
     assert len(left) == PARTITIONS / 2
     with (
         Feeder(flow.servers, flow.observations),
