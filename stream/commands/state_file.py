@@ -128,7 +128,7 @@ def read(path: Path, model_hash: str, row_size: int) -> States:
 
 def _tensors(states: States) -> dict[str, NDArray[Any]]:
     patients = states.patients
-    marks = [(one, *mark) for one, mark in states.marks.items()]
+    marks = [(one, mark.next_offset, mark.stream_time) for one, mark in states.marks.items()]
     return {
         "ids": np.frombuffer(b"".join(patients.ids), np.uint8),
         "id_ends": np.cumsum([len(one) for one in patients.ids], dtype=np.int64),

@@ -5,7 +5,8 @@ tombstone. Values are little-endian, packed, and checked by a multilinear hash (
 all their 64-bit words.
 
     patient    magic u4 | version u2 | kind u2 = 0 | model u8 | stay 6 i8 | digest u8 | row D f4 | check u8
-    partition  magic u4 | version u2 | kind u2 = 1 | model u8 | next offset i8 | stream time i8 | check u8
+    partition  magic u4 | version u2 | kind u2 = 1 | model u8 | next offset i8 | stream time i8
+               | input's id 16 bytes | changelog's id 16 bytes | check u8; version 1 has no ids
     ended      magic u4 | version u2 | kind u2 = 2 | model u8 | next offset i8 | stream time i8 | check u8
 
 The end of a stay is written twice: as a record `ended` before the partition's progress, and as a tombstone
@@ -16,6 +17,7 @@ stay with them.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -29,18 +31,31 @@ from stream.state.stays import STAY
 
 MAGIC = int.from_bytes(b"VSST", "little")
 VERSION = 1
+MARK_VERSION = 2
 PATIENT, PARTITION, ENDED = 0, 1, 2
 PARTITION_KEY = b"\xffpartition"
 HEADER = [("magic", "<u4"), ("version", "<u2"), ("kind", "<u2"), ("model", "<u8")]
+ID = "V16"
 KIND_AT, ENDED_BYTES = slice(6, 8), ENDED.to_bytes(2, "little")
 WORD = 8
 
 
+@dataclass(slots=True)
+class TopicIds:
+    """Which topics offsets and states belong to: a topic that is deleted and made again has another id
+    (KIP-516). As Kafka's own tools write them; empty if unknown."""
+
+    input: str = ""
+    changelog: str = ""
+
+
 class Mark(NamedTuple):
-    """A partition's progress: the input offset to read next, and its stream time, ms since the epoch."""
+    """A partition's progress: the input offset to read next, its stream time, ms since the epoch, and the
+    topics that it was written for and to."""
 
     next_offset: int
     stream_time: int
+    ids: TopicIds = TopicIds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +101,12 @@ Ended = Mapping[tuple[int, bytes], End]
 
 class Changelog:
     """Writes and reads the records of one model. model_hash: hexadecimal SHA-256 of the artifact.
-    row_size: floats of a patient's row."""
+    row_size: floats of a patient's row. ids: of the topics as they are now, which marks are written with; who
+    makes it may fill it in later."""
 
-    def __init__(self, topic: str, model_hash: str, row_size: int) -> None:
+    def __init__(self, topic: str, model_hash: str, row_size: int, ids: TopicIds | None = None) -> None:
         self.topic = topic
+        self.ids = ids or TopicIds()
         self._model = int(model_hash[:16] or "0", 16)
         self._row_size = row_size
         filling = [("filling", "V4")] if row_size % 2 else []
@@ -97,6 +114,7 @@ class Changelog:
         self._patient = np.dtype([*HEADER, *body, ("check", "<u8")])
         place = [("next_offset", "<i8"), ("stream_time", "<i8")]
         self._place = np.dtype([*HEADER, *place, ("check", "<u8")])
+        self._mark = np.dtype([*HEADER, *place, ("input", ID), ("changelog", ID), ("check", "<u8")])
 
     def encode(
         self, changes: Sequence[Changes], marks: Mapping[int, Mark], ended: Ended | None = None
@@ -111,7 +129,7 @@ class Changelog:
         ended = ended or {}
         over, of_ended = [patient for _, patient in ended], [partition for partition, _ in ended]
         keys += [*over, *[PARTITION_KEY] * len(marks), *over]
-        values += [*self._places(ENDED, ended.values()), *self._places(PARTITION, marks.values())]
+        values += [*self._ends(ended.values()), *self._marks(marks.values())]
         values += [None] * len(over)
         numbers = np.array([*of_ended, *marks, *of_ended], np.int32)
         return Outgoing(self.topic, values, keys, np.concatenate([*(part for _, part in changes), numbers]))
@@ -135,32 +153,42 @@ class Changelog:
         """A partition's progress, None if it has none. Raises `StateError`."""
         if (value := latest.get(PARTITION_KEY)) is None:
             return None
-        (found,) = self._read([value], self._place, PARTITION)
-        return Mark(int(found["next_offset"]), int(found["stream_time"]))
+        if len(value) == self._place.itemsize:
+            (found,) = self._read([value], self._place, PARTITION)
+            return Mark(int(found["next_offset"]), int(found["stream_time"]))
+        (found,) = self._read([value], self._mark, PARTITION, MARK_VERSION)
+        ids = TopicIds(_text(found["input"]), _text(found["changelog"]))
+        return Mark(int(found["next_offset"]), int(found["stream_time"]), ids)
 
     def _states(self, patients: Patients) -> list[bytes]:
         records = self._begun(len(patients), self._patient, PATIENT)
         records["stay"], records["digest"], records["row"] = patients.stays, patients.digests, patients.rows
         return _sealed(records)
 
-    def _places(self, kind: int, places: Collection[Mark | End]) -> list[bytes]:
-        records = self._begun(len(places), self._place, kind)
-        records["next_offset"] = [place.next_offset for place in places]
-        records["stream_time"] = [place.stream_time for place in places]
+    def _ends(self, ends: Collection[End]) -> list[bytes]:
+        return _sealed(_placed(self._begun(len(ends), self._place, ENDED), ends))
+
+    def _marks(self, marks: Collection[Mark]) -> list[bytes]:
+        records = _placed(self._begun(len(marks), self._mark, PARTITION, MARK_VERSION), marks)
+        records["input"], records["changelog"] = _bytes(self.ids.input), _bytes(self.ids.changelog)
         return _sealed(records)
 
-    def _begun(self, count: int, dtype: np.dtype[np.void], kind: int) -> NDArray[np.void]:
+    def _begun(
+        self, count: int, dtype: np.dtype[np.void], kind: int, version: int = VERSION
+    ) -> NDArray[np.void]:
         records = np.zeros(count, dtype)
-        records["magic"], records["version"], records["kind"] = MAGIC, VERSION, kind
+        records["magic"], records["version"], records["kind"] = MAGIC, version, kind
         records["model"] = self._model
         return records
 
-    def _read(self, values: list[bytes], dtype: np.dtype[np.void], kind: int) -> NDArray[np.void]:
+    def _read(
+        self, values: list[bytes], dtype: np.dtype[np.void], kind: int, version: int = VERSION
+    ) -> NDArray[np.void]:
         for value in values:
             if len(value) != dtype.itemsize:
                 raise self._refused(value, kind)
         records = np.frombuffer(b"".join(values), dtype)
-        sound = (records["magic"] == MAGIC) & (records["version"] == VERSION) & (records["kind"] == kind)
+        sound = (records["magic"] == MAGIC) & (records["version"] == version) & (records["kind"] == kind)
         sound &= (records["model"] == self._model) & (_checks(records) == records["check"])
         if not sound.all():
             raise self._refused(values[int(np.argmin(sound))], kind)
@@ -172,7 +200,7 @@ class Changelog:
         head = _head(value)
         if head is None or head["magic"] != MAGIC:
             return "foreign"
-        if head["version"] != VERSION:
+        if head["version"] not in ((VERSION, MARK_VERSION) if head["kind"] == PARTITION else (VERSION,)):
             return "version"
         return "model" if head["model"] != self._model else "checksum"
 
@@ -183,7 +211,7 @@ class Changelog:
             return StateError(f"{what} was not written by vitalstream; does another program use the topic?")
         if fault == "version":
             return StateError(
-                f"{what} has version {head['version']}, this worker reads {VERSION}: run the release that "
+                f"{what} has version {head['version']}, this release does not read it: run the release that "
                 "wrote it, or replay the input under a new application_id"
             )
         if fault == "model":
@@ -196,6 +224,21 @@ class Changelog:
             f"{what} of {name} is damaged (checksum): replay the input under a new application_id, or "
             "bring back the topic from a copy"
         )
+
+
+def _placed(records: NDArray[np.void], places: Collection[Mark | End]) -> NDArray[np.void]:
+    records["next_offset"] = [place.next_offset for place in places]
+    records["stream_time"] = [place.stream_time for place in places]
+    return records
+
+
+def _bytes(topic_id: str) -> np.void:
+    return np.void(base64.urlsafe_b64decode(f"{topic_id}==").ljust(16, b"\0"))
+
+
+def _text(topic_id: np.void) -> str:
+    given = topic_id.tobytes()
+    return base64.urlsafe_b64encode(given).decode().rstrip("=") if any(given) else ""
 
 
 def _is_end(value: bytes) -> bool:

@@ -1,7 +1,8 @@
 """Reads the state changelog by its documented layout, with nothing of `stream`.
 
-patient    magic u4 | version u2 | kind u2 = 0 | model u8 | stay 6 i8 | digest u8 | row D f4 | check u8
-partition  magic u4 | version u2 | kind u2 = 1 | model u8 | next offset i8 | stream time i8 | check u8
+patient    magic u4 | version u2 = 1 | kind u2 = 0 | model u8 | stay 6 i8 | digest u8 | row D f4 | check u8
+partition  magic u4 | version u2 = 2 | kind u2 = 1 | model u8 | next offset i8 | stream time i8
+           | input's id 16 bytes | changelog's id 16 bytes | check u8
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tests.chaos.reading import Row
 PARTITION_KEY = b"\xffpartition"
 HEAD = struct.Struct("<4sHHQ")
 STAY = struct.Struct("<6qQ")
-MARK = struct.Struct("<qqQ")
+MARK = struct.Struct("<qq16s16sQ")
 CHECK_BYTES = 8
 STAY_FIELDS = ("started_at", "observed_at", "seen_at", "next_offset", "events", "admitted", "digest")
 
@@ -67,7 +68,7 @@ def final(rows: Iterable[Row]) -> Final:
 
 def _head(value: bytes, kind: int) -> int:
     magic, version, found, model = HEAD.unpack_from(value)
-    assert (magic, version, found) == (b"VSST", 1, kind), f"no record of kind {kind}: {value[:16]!r}"
+    assert (magic, version, found) == (b"VSST", 1 + kind, kind), f"no record of kind {kind}: {value[:16]!r}"
     return int(model)
 
 
@@ -80,5 +81,5 @@ def _state(value: bytes) -> State:
 
 def _mark(value: bytes) -> Mark:
     _head(value, 1)
-    next_offset, stream_time, _ = MARK.unpack_from(value, HEAD.size)
+    next_offset, stream_time, *_ = MARK.unpack_from(value, HEAD.size)
     return Mark(next_offset, stream_time)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from stream.errors import StateError
-from stream.state.changelog import PARTITION_KEY, Changelog, Changes, End, Ended, Mark, Patients
+from stream.state.changelog import (
+    PARTITION_KEY,
+    Changelog,
+    Changes,
+    End,
+    Ended,
+    Mark,
+    Patients,
+    TopicIds,
+    _checks,
+)
 from stream.state.stays import STAY
 
 HASH = "0123456789abcdef" * 4
@@ -98,7 +110,7 @@ def test_a_refusal_says_why_and_what_to_do() -> None:
         other.patients(records)
     (value,) = records.values()
     newer = value[:4] + b"\x63\x00" + value[6:]
-    with pytest.raises(StateError, match="version 99, this worker reads 1"):
+    with pytest.raises(StateError, match="version 99, this release does not read it"):
         codec().patients({b"ZQ7": newer})
     with pytest.raises(StateError, match="not written by vitalstream"):
         codec().patients({b"ZQ7": b"{}"})
@@ -107,3 +119,22 @@ def test_a_refusal_says_why_and_what_to_do() -> None:
     with pytest.raises(StateError, match="damaged"):
         codec().patients({b"ZQ7": value[:-8]})
     assert "ZQ7" not in str(told.value)
+
+
+INPUT, OWN = "T-6AFJnvS1uUeOPj4ZPtBw", "_dGeXSIdT92NOadxB86bCQ"
+
+
+def test_a_mark_keeps_the_ids_of_the_topics() -> None:
+    changelog = Changelog("states", HASH, SIZE, TopicIds(INPUT, OWN))
+    (value,) = changelog.encode([], {0: Mark(7, 8)}).values
+    assert value is not None
+    assert codec().mark({PARTITION_KEY: value}) == Mark(7, 8, TopicIds(INPUT, OWN))
+
+
+def test_a_mark_of_an_earlier_release_is_read_and_has_no_ids() -> None:
+    head = b"VSST" + struct.pack("<HHQ", 1, 1, int(HASH[:16], 16))
+    record = np.frombuffer(
+        head + struct.pack("<qqQ", 7, 8, 0), [("words", "<u8", 4), ("check", "<u8")]
+    ).copy()
+    record["check"] = _checks(record)
+    assert codec().mark({PARTITION_KEY: record.tobytes()}) == Mark(7, 8, TopicIds("", ""))
