@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import urllib.request
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -103,3 +106,22 @@ def test_image_does_not_run_as_root() -> None:
     final = DOCKERFILE.rpartition("\nFROM ")[2]
     assert re.search(r"^USER [1-9]\d*$", final, re.MULTILINE)
     assert "/healthz" in final
+
+
+def test_vitalstream_itself_is_the_first_process_of_the_image() -> None:
+    (entrypoint,) = re.findall(r"^ENTRYPOINT (.*)$", DOCKERFILE, re.MULTILINE)
+    assert json.loads(entrypoint) == ["vitalstream"]
+
+
+@pytest.mark.parametrize(("variable", "port"), [(None, 9464), ("", 9464), ("9000", 9000)])
+def test_the_health_of_the_image_is_asked_at_the_port_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch, variable: str | None, port: int
+) -> None:
+    environment = {} if variable is None else {"VITALSTREAM_METRICS_PORT": variable}
+    monkeypatch.setattr(os, "environ", environment)
+    asked: list[str] = []
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: asked.append(url))
+    (command,) = re.findall(r"HEALTHCHECK .*?CMD (\[.*?\])$", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    exec(json.loads(command)[2])
+    assert asked == [f"http://127.0.0.1:{port}/healthz"]
+    assert load(environment=environment).metrics_port == port
