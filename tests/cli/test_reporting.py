@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from stream.commands import topics
+from stream.commands import about
 from tests.cli.conftest import Ended, Vitalstream
 
 CANARY = "canary-patient-4711"
@@ -27,13 +27,13 @@ def failing(
 ) -> Ended:
     """A command in which this is raised, or called."""
 
-    def fail(*_: object) -> None:
+    def fail() -> None:
         if isinstance(error, BaseException):
             raise error
         endless()
 
-    monkeypatch.setattr(topics, "Admin", fail)
-    return vitalstream("topics", "check", **environment)
+    monkeypatch.setattr(about, "versions", fail)
+    return vitalstream("--version", **environment)
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_at_the_log_level_debug_the_places_of_the_stack_follow(
     ended = failing(vitalstream, monkeypatch, KeyError(CANARY), VITALSTREAM_LOG_LEVEL="DEBUG")
     first, *places = ended.err.splitlines()
     assert "internal error: KeyError" in first
-    assert any(place.startswith("vitalstream:   stream/commands/topics.py:") for place in places)
+    assert any(place.startswith("vitalstream:   stream/commands/about.py:") for place in places)
     assert CANARY not in ended.err
     assert "Traceback" not in ended.err
 
