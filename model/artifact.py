@@ -85,7 +85,7 @@ class Description(_Strict):
 
 
 def save(model: RiskModel, folder: Path, card: Card) -> None:
-    """Write the two files to `folder` (made where missing) and set `model.hash`."""
+    """Write the two files to `folder` (made where missing) and set `model.hash`. Raises `OSError`."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     weights = serialise(tensors)

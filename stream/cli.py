@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COMMANDS = (
     "demo", "run", "topics", "simulate", "replay", "watch", "train", "evaluate", "state", "rewarm", "doctor",
 )  # fmt: skip
-"""Each is a module of `stream.commands` with a function, or else a Typer application `app`, of its own."""
+"""Each is a module of `stream.commands` with a Typer application `app`, or else a function of its name."""
 ENDS_WELL_WHEN_STOPPED = "run"
 INTERRUPTED = 130
 
@@ -41,10 +41,10 @@ def application(*names: str) -> typer.Typer:
     app.callback(invoke_without_command=True)(about)
     for name in names:
         module = import_module(f"stream.commands.{name}")
-        if hasattr(module, name):
-            app.command(name)(getattr(module, name))
-        else:
+        if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(getattr(module, name))
     return app
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 from pathlib import Path
@@ -39,10 +40,12 @@ class Checkpoint:
         return dict(state)
 
     def write(self, state: dict[str, object]) -> None:
-        """Store tensors and plain values; an interrupted write leaves the file as it was."""
+        """Store tensors and plain values; if it is cut off the file is as it was. Raises `OSError`."""
         if self._path is None:
             return
+        content = io.BytesIO()
+        torch.save({"identity": self._identity, "state": state}, content)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         partial = self._path.with_suffix(".partial")
-        torch.save({"identity": self._identity, "state": state}, partial)
+        partial.write_bytes(content.getbuffer())
         partial.replace(self._path)

@@ -71,8 +71,8 @@ def train(
 
     A run that was cut off goes on from `out/checkpoints`. `taught` gets the number of the teachers' folds
     done, `fitted` each epoch. group: ranks that all call this; the first one teaches, and alone writes.
-    plan: keep the patients of `learnt` private. Raises `DatasetError`, and `RecipeError` where privacy cannot
-    be kept.
+    plan: keep the patients of `learnt` private. Raises `DatasetError`, `RecipeError` where privacy cannot be
+    kept, and `OSError` where `out` cannot be written.
     """
     work = _Work(recipe, out / CHECKPOINTS, taught, fitted, group, plan)
     examples = learnt.examples()

@@ -112,6 +112,7 @@ def train(
         raise SettingsError("private training needs --validate: a set of other patients than it learns from")
     recipe = _recipe(PRIVATE if privacy else DEFAULT, context, given)
     try:
+        out.mkdir(parents=True, exist_ok=True)
         with joined() as group:
             learnt = Recorded.read(data, learn)
             held_out = Recorded.read(data, validate) if validate else None
@@ -134,6 +135,8 @@ def train(
         raise SettingsError(str(error)) from None
     except PeerError as error:
         raise VitalstreamError(str(error)) from None
+    except OSError as error:
+        raise DataError(f"cannot write the model to {out}: {error.strerror}") from error
     if not group.leads:
         return
     if as_json:

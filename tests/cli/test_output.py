@@ -68,6 +68,11 @@ def test_a_character_that_the_code_page_lacks_is_replaced(
     assert command != WATCH or b"??-1" in shown.getvalue()
 
 
+def test_a_view_that_cannot_be_saved_is_said_in_a_sentence(vitalstream: Vitalstream) -> None:
+    ended = vitalstream(*DEMO, "--save", "/dev/full")
+    assert (ended.code, ended.err) == (5, "vitalstream: cannot write /dev/full: No space left on device\n")
+
+
 def process(*arguments: str, stdout: int, **environment: str) -> tuple[int, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("VITALSTREAM_")}
     ended = subprocess.run(

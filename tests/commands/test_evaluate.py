@@ -261,3 +261,11 @@ def test_a_report_that_cannot_be_written_is_an_error(ward):
     (ward / "out").write_text("a file")
     with pytest.raises(DataError, match="cannot write the report"):
         report(ward)
+
+
+@pytest.mark.parametrize("file", ["report.html", "report.json"])
+def test_a_report_on_a_full_disk_is_an_error(ward, file):
+    (ward / "out").mkdir()
+    (ward / "out" / file).symlink_to("/dev/full")
+    with pytest.raises(DataError, match=r"cannot write the report to .*: No space left on device"):
+        report(ward)

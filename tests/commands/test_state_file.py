@@ -1,6 +1,7 @@
 """The file of states: what is written is what is read, and where patients go on another cluster. And what is
 wrong with a record."""
 
+import resource
 from collections import Counter
 
 import numpy as np
@@ -65,6 +66,18 @@ def test_other_models_versions_and_row_sizes_are_refused(tmp_path):
         read(path, MODEL, SIZE + 1)
     with pytest.raises(DataError, match="cannot write"):
         write(path, states([]))
+
+
+def test_a_file_that_cannot_be_written_to_its_end_is_said_and_not_left_behind(tmp_path):
+    path = tmp_path / "file"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(DataError, match=f"cannot write {path}: File too large"):
+            write(path, states([b"a", b"b"]))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not path.exists()
 
 
 @given(ids=IDS, count=st.integers(1, 7))

@@ -61,6 +61,26 @@ def test_missing_data_says_where_to_get_it(tmp_path):
     assert "physionet.org" in str(result.exception)
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "model.json", "checkpoints/model/model.partial"])
+def test_a_disk_that_is_full_is_said(tmp_path, file):
+    write_set(tmp_path, "a")
+    write_set(tmp_path, "b", first=2000)
+    out = tmp_path / "out"
+    (out / file).parent.mkdir(parents=True)
+    (out / file).symlink_to("/dev/full")
+    result = CliRunner().invoke(app, ["--data", str(tmp_path), "--out", str(out), *QUICK, "--folds=0"])
+    assert isinstance(result.exception, DataError)
+    assert str(result.exception) == f"cannot write the model to {out}: No space left on device"
+
+
+@pytest.mark.parametrize(
+    ("out", "why"), [("/proc/runs", "No such file or directory"), ("/dev/null", "File exists")]
+)
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_trained(tmp_path, out, why):
+    result = CliRunner().invoke(app, ["--data", str(tmp_path), "--out", out, *QUICK])
+    assert str(result.exception) == f"cannot write the model to {out}: {why}"
+
+
 PRIVATE = [
     "--learn=a",
     "--validate=b",
