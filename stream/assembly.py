@@ -5,11 +5,10 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-import time
 from collections.abc import Set
 from contextlib import ExitStack, closing
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -20,18 +19,20 @@ from model.explain.contributors import contributors
 from model.risk_model import RiskModel
 from stream.admin.admin import partition_count
 from stream.alert.vitals import SIGNS, VitalSigns
+from stream.background import Threads
 from stream.batch.batcher import Batcher
 from stream.batch.waves import pack
 from stream.clients import make_admin, make_sink, make_source, make_transactional_sink
 from stream.commit.committer import AtLeastOnce, Committer, ExactlyOnce, Guarantee
 from stream.consume.behind import Behind, Leader
-from stream.consume.nudge import Nudge
 from stream.consume.source import Source
+from stream.consume.watchdog import Ownership, Watchdog
 from stream.decode.decoder import Decoder
 from stream.decode.leaving_out import LeavingOut
 from stream.drift.watch import Blind, Watch
-from stream.errors import ModelError, SettingsError
+from stream.errors import BrokerError, ModelError, SettingsError, ThreadError
 from stream.failpoints import watched
+from stream.health import Health
 from stream.idle import Backlog, UntilIdle
 from stream.metrics import Metrics
 from stream.pipeline import Pipeline
@@ -75,7 +76,19 @@ class Worker:
         self.metrics = Metrics()
         model = load_model(settings)
         self.model_hash = model.hash
-        self.pipeline = _pipeline(settings, model, self.metrics)
+        self.threads = Threads(self.metrics.count_thread_failure)
+        self.pipeline = _pipeline(settings, model, self.metrics, self.threads)
+        self._orphaned: BrokerError | None = None
+
+    @cached_property
+    def watchdog(self) -> Watchdog:
+        return _watchdog(self._settings, self.pipeline, self.threads)
+
+    @cached_property
+    def health(self) -> Health:
+        reads = not isinstance(self.pipeline.rooms.source, Behind)
+        timeout = self._settings.health_timeout
+        return Health(self.pipeline, self.threads, self.watchdog, timeout, reads=reads)
 
     def run(self, stop: threading.Event, until_idle: float | None = None) -> None:
         """Join the group and score until `stop` is set, or until nothing came for `until_idle` seconds and
@@ -87,23 +100,23 @@ class Worker:
             rooms.enter_context(self.pipeline)
             self._serve(rooms)
             source = self.pipeline.rooms.source
-            if settings.instance_id:
-                rooms.callback(_nudge(settings).close)
+            rooms.callback(self.watchdog.close)
+            self.watchdog.open(partial(self._end, stop))
             if settings.standby_replicas == "all":
                 self.pipeline.rooms.standby.open()
             listener = watched("rebalance", self.pipeline)
             source.subscribe(settings.observations_topic, listener, held=True)
-            self.pipeline.run(stop, None if until_idle is None else self._until_idle(until_idle))
+            try:
+                self.pipeline.run(stop, None if until_idle is None else self._until_idle(until_idle))
+            except ThreadError as error:
+                self.threads.fail(error)
+                raise
+            if self._orphaned:
+                raise self._orphaned
 
-    def healthy(self) -> str | None:
-        silent = time.monotonic() - self.pipeline.progressed
-        return f"no progress for {silent:.0f} s" if silent > self._settings.health_timeout else None
-
-    def ready(self) -> str | None:
-        waiting = len(self.pipeline.assigned - self.pipeline.running)
-        if waiting:
-            return f"{waiting} partitions are being restored"
-        return None if self.pipeline.assigned else "no partition is assigned"
+    def _end(self, stop: threading.Event, error: BrokerError) -> None:
+        self._orphaned = error
+        stop.set()
 
     def _until_idle(self, quiet: float) -> UntilIdle:
         reader = partial(make_source, self._settings, self._settings.application_id, to_end=True)
@@ -112,7 +125,9 @@ class Worker:
     def _serve(self, rooms: ExitStack) -> None:
         host, port = self._settings.metrics_host, self._settings.metrics_port
         if port:
-            server = HealthServer(host, port, self.metrics.registry, self.healthy, self.ready)
+            server = HealthServer(
+                host, port, self.metrics.registry, self.health.unhealthy, self.health.unready
+            )
             rooms.callback(server.close)
             log.info("metrics and health at %s:%d", host, server.port)
 
@@ -142,7 +157,7 @@ def build_follower(
     return worker
 
 
-def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics) -> Pipeline:
+def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics, threads: Threads) -> Pipeline:
     fresh = model.initial_state()
     store = watched(
         "store", StateStore(fresh, settings.initial_resident_patients, settings.max_resident_patients)
@@ -154,7 +169,8 @@ def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics) -> Pipelin
     )
     changelog = watched("changelog", make_changelog(settings, model))
     standby = watched(
-        "standby", Standby(partial(_reader, "replica", settings, auto_offset_reset="error"), changelog.topic)
+        "standby",
+        Standby(partial(_reader, "replica", settings, auto_offset_reset="error"), changelog.topic, threads),
     )
     sink, guarantee = make_outputs(settings, source)
     expire_after_ms = int(settings.expire_after * 1000)
@@ -219,14 +235,24 @@ def _encoder(settings: Settings, model: RiskModel) -> ScoreEncoder:
     )
 
 
-def _nudge(settings: Settings) -> Nudge:
+def _watchdog(settings: Settings, pipeline: Pipeline, threads: Threads) -> Watchdog:
     group, topic = settings.application_id, settings.observations_topic
 
-    def unassigned() -> set[int]:
+    def look() -> Ownership:
         with closing(make_admin(settings)) as admin:
-            return admin.group(group).unassigned(topic, partition_count(admin, topic))
+            found = admin.group(group)
+            members = [owned.get(topic, set()) for owned in found.members]
+            return Ownership(partition_count(admin, topic), members, found.stable)
 
-    return Nudge(topic, unassigned, partial(make_source, settings, group))
+    return Watchdog(
+        topic,
+        look,
+        lambda: pipeline.assigned,
+        lambda: pipeline.rooms.source.rejoin(),
+        partial(make_source, settings, group),
+        threads,
+        static=settings.instance_id is not None,
+    )
 
 
 def make_changelog(settings: Settings, model: RiskModel) -> Changelog:

@@ -12,7 +12,8 @@
     ├── StateError             the state does not fit, is damaged or of another model
     ├── ModelError             the model cannot be loaded or does not fit
     ├── DataError              recorded data cannot be read
-    └── OutputError            what a command shows cannot be written
+    ├── OutputError            what a command shows cannot be written
+    └── ThreadError            a background thread failed of an error that is none of these
 
 A bad event is none of these: it is a value (`stream.records.Refused`) with a route.
 Messages never hold a patient id, a name or a measured value.
@@ -88,6 +89,14 @@ class DataError(VitalstreamError):
 
 class OutputError(VitalstreamError):
     pass
+
+
+class ThreadError(VitalstreamError):
+    """thread: its name. cause: what it raised; the message describes it."""
+
+    def __init__(self, thread: str, cause: BaseException) -> None:
+        super().__init__(f"the {thread} thread failed: {describe(cause)}")
+        self.thread, self.cause = thread, cause
 
 
 def describe(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from model.reference import RISK_EDGES
 from model.variables import NAMES
+from stream import background
 from stream.records import Code, Drift
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 300.0)
@@ -75,6 +76,9 @@ class Metrics:
         self.measured = count("values_measured", "Values in the events scored, by variable.", ["variable"])
         self.skipped = count("events_skipped", "Events that were gone before they were scored.")
         self.expired = count("patients_expired", "Patients whose state was dropped after long silence.")
+        self.thread_failures = count(
+            "thread_failures", "Failures of a background thread of the worker.", ["thread"]
+        )
         self.batch_size = self._distribution("batch_size_events", "Records in a micro-batch.", SIZES)
         self.decode_time = self._distribution("decode_duration_seconds", "Decoding a micro-batch.", SHORT)
         self.step_time = self._distribution("step_duration_seconds", "Stepping a micro-batch.", SHORT)
@@ -99,10 +103,13 @@ class Metrics:
         self.show_drift(Drift.unknown(len(NAMES)))
         self._measured = [self.measured.labels(name) for name in NAMES]
         self._lagging: set[str] = set()
+        self.total_lag = 0
         self._model = Info("vitalstream_model", "The model that scores.", registry=self.registry)
         for stage, codes in STAGES.items():
             for code in codes:
                 self.refused.labels(stage, code.value)
+        for name in background.NAMES:
+            self.thread_failures.labels(name)
         for kind in ("unknown_variable", "implausible"):
             self.dropped.labels(kind)
 
@@ -110,7 +117,8 @@ class Metrics:
         self._model.info({"name": name, "hash": content_hash, "target": target})
 
     def show_lag(self, lag: Mapping[int, int]) -> None:
-        """Set the lag of each assigned partition; those of other workers disappear."""
+        """Set the lag of each assigned partition, and their sum; those of other workers disappear."""
+        self.total_lag = sum(lag.values())
         shown = {str(partition): records for partition, records in lag.items()}
         for partition in self._lagging - shown.keys():
             self.lag.remove(partition)
@@ -133,6 +141,9 @@ class Metrics:
     def count_refused(self, stage: str, codes: Iterable[Code]) -> None:
         for code in codes:
             self.refused.labels(stage, code.value).inc()
+
+    def count_thread_failure(self, name: str) -> None:
+        self.thread_failures.labels(name).inc()
 
     def _counter(self, name: str, documentation: str, labels: Sequence[str] = ()) -> Counter:
         return Counter(f"vitalstream_{name}", documentation, labels, registry=self.registry)

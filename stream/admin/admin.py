@@ -46,13 +46,6 @@ class Group:
     stable: bool
     members: Sequence[Mapping[str, Set[int]]]
 
-    def unassigned(self, topic: str, partitions: int) -> set[int]:
-        """Those of the topic's partitions that no member owns; none while the group rebalances or is
-        empty."""
-        if not self.stable:
-            return set()
-        return set(range(partitions)).difference(*(owned.get(topic, set()) for owned in self.members))
-
 
 class Admin(Protocol):
     """Every method blocks until the brokers have answered, `REQUEST_TIMEOUT_S` or the client's own limit at

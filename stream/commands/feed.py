@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterable
+from concurrent.futures import wait
 from contextlib import closing
 from queue import Empty, SimpleQueue
 
 from stream.admin.admin import partition_count
+from stream.background import raise_failure, spawn
 from stream.clients import make_admin, make_source
-from stream.errors import BrokerError
 from stream.records import Records
 from stream.settings import Settings
 
@@ -48,44 +49,38 @@ class Tail:
         self._source = make_source(settings, with_headers=with_headers)
         self._arrived: SimpleQueue[tuple[float, Records]] = SimpleQueue()
         self._stop = threading.Event()
-        self._error: BrokerError | None = None
         numbers = range(partitions)
         self._source.assign(topic, dict.fromkeys(numbers, EARLIEST))
         begins, ends = self._source.beginning_offsets(numbers), self._source.end_offsets(numbers)
         starts = {n: begins[n] if last is None else max(begins[n], ends[n] - last) for n in numbers}
         self._source.assign(topic, starts)
         self._behind = {number for number in numbers if starts[number] < ends[number]}
-        self._thread = threading.Thread(target=self._follow, name=f"tail {topic}", daemon=True)
-        self._thread.start()
+        self._following = spawn(f"tail of {topic}", self._follow)
 
     def drain(self) -> Iterable[tuple[float, Records]]:
         """What has arrived since the last call: `time.monotonic()` of the arrival, and the records. Does not
-        block. Raises the `BrokerError` that ended the reading."""
+        block. Raises the `BrokerError` or `ThreadError` that ended the reading."""
         while True:
             try:
                 yield self._arrived.get_nowait()
             except Empty:
                 break
-        if self._error:
-            raise self._error
+        raise_failure(self._following)
 
     def close(self) -> None:
         self._stop.set()
-        self._thread.join(JOIN_TIMEOUT_S)
+        wait([self._following], JOIN_TIMEOUT_S)
         self._source.close()
 
     def _follow(self) -> None:
         last = time.monotonic()
-        try:
-            while not self._stop.is_set():
-                records = self._source.poll(BATCH, POLL_S)
-                if len(records):
-                    last = time.monotonic()
-                    self._arrived.put((last, records))
-                elif self._at_end() or time.monotonic() - last > QUIET_S:
-                    self.caught_up.set()
-        except BrokerError as error:
-            self._error = error
+        while not self._stop.is_set():
+            records = self._source.poll(BATCH, POLL_S)
+            if len(records):
+                last = time.monotonic()
+                self._arrived.put((last, records))
+            elif self._at_end() or time.monotonic() - last > QUIET_S:
+                self.caught_up.set()
 
     def _at_end(self) -> bool:
         lag = self._source.lag()

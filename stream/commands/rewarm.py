@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import wait
 from contextlib import ExitStack, closing
 from dataclasses import asdict
 from typing import Annotated
@@ -12,9 +13,9 @@ import typer
 
 from stream.admin.admin import partition_count
 from stream.assembly import Worker, build_follower
+from stream.background import raise_failure, spawn
 from stream.clients import make_admin, make_source
 from stream.commands.agreement import FAR, Figures
-from stream.commands.background import Background
 from stream.commands.options import ALL, start_logging, takes_settings
 from stream.commands.refused import refused_as_future
 from stream.commands.rewarm_watch import Standing, Tap, Watch
@@ -79,10 +80,10 @@ def _follow(
         finally:
             stop.set()
 
-    background = Background("rewarm", report)
+    reporting = spawn("rewarm", report)
     worker.run(stop)
-    background.join(JOIN_TIMEOUT_S)
-    _ = background.running
+    wait([reporting], JOIN_TIMEOUT_S)
+    raise_failure(reporting)
     return watch.standing
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
 from rich.console import Console
 
 from stream.assembly import build_worker
+from stream.background import raise_failure, spawn
 from stream.clients import make_sink
-from stream.commands.background import Background
 from stream.commands.delivery import deliver
 from stream.commands.feed import Tail
 from stream.commands.tally import Tally
@@ -39,7 +40,7 @@ class Stage:
     def __init__(
         self,
         sink: Sink,
-        worker: Background,
+        worker: Future[None],
         tails: tuple[Tail, Tail, Tail],
         screen: Screen,
         stop: threading.Event,
@@ -55,16 +56,17 @@ class Stage:
         show the board until every event has come back, or for five seconds nothing more has."""
         act = Act(title, start_ms, until_ms, speed, self.tally)
         send = partial(deliver, timeline, self._sink, self._stop, self.tally.sending, act.pace, until_ms)
-        producer = Background("producer", send)
+        producer = spawn("producer", send)
         try:
-            while producer.running:
+            while not producer.done():
                 self._take()
                 self.screen.show(self._board, act.status())
-                producer.join(REFRESH_S)
+                wait([producer], REFRESH_S)
         except BaseException:
             self._stop.set()
-            producer.join(JOIN_TIMEOUT_S)
+            wait([producer], JOIN_TIMEOUT_S)
             raise
+        producer.result()
         self._settle()
         self.screen.show(self._board, act.status())
 
@@ -78,7 +80,8 @@ class Stage:
                 missing, since = self.tally.open, time.monotonic()
 
     def _take(self) -> None:
-        if not self._worker.running:
+        if self._worker.done():
+            self._worker.result()
             self._stop.set()
         for _, records in self._events.drain():
             self._board.observe(records)
@@ -140,9 +143,14 @@ def _local(settings: Settings, bootstrap_servers: str) -> Settings:
     return load(kept | own, environment={})
 
 
-def _work(settings: Settings, stack: ExitStack) -> Background:
-    worker, end = build_worker(settings), threading.Event()
-    background = Background("worker", partial(worker.run, end))
-    stack.callback(background.join, JOIN_TIMEOUT_S)
-    stack.callback(end.set)
-    return background
+def _work(settings: Settings, stack: ExitStack) -> Future[None]:
+    worker, stop = build_worker(settings), threading.Event()
+    working = spawn("worker", partial(worker.run, stop))
+
+    def end() -> None:
+        stop.set()
+        wait([working], JOIN_TIMEOUT_S)
+        raise_failure(working)
+
+    stack.callback(end)
+    return working

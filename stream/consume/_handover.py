@@ -26,7 +26,7 @@ class Handover:
         self._wake = wake
         self._helper = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kafka-python-poll")
         self._inbox: SimpleQueue[Callable[[], None] | Future[Any]] = SimpleQueue()
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     def run(self, call: Callable[[], Result]) -> Result:
         """Run `call` on the helper thread, and on this one the callbacks that it waits for.
@@ -50,7 +50,7 @@ class Handover:
         def answer() -> None:
             try:
                 callback()
-            except Exception as error:
+            except BaseException as error:
                 self._error = error
             self._wake(lambda: settle(done))
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream._librdkafka import configuration, create, reason, translated
+from stream.background import COMMIT, spawn
 from stream.connection import Connection
 from stream.consume.source import HEARTBEAT_MS, RebalanceListener
 from stream.errors import BrokerError, BrokerUnavailable, CommitError, GapError, SettingsError
@@ -78,9 +80,10 @@ class LibrdkafkaSource:
         self._reading: set[int] = set()
         self._left = False
         self._fatal: BrokerError | None = None
-        self._closed = False
+        self._closed = self._rejoin = False
+        self._subscribe: Callable[[], object] | None = None
         self._revoking = False
-        self._pending: _Commit | None = None
+        self._pending: Future[KafkaError | None] | None = None
 
     def subscribe(self, topic: str, listener: RebalanceListener, *, held: bool = False) -> None:
         if self._group_id is None:
@@ -104,7 +107,12 @@ class LibrdkafkaSource:
 
             return callback
 
-        self._consumer.subscribe([topic], assigned, gone(listener.on_revoked), gone(listener.on_lost))
+        on_revoked, on_lost = gone(listener.on_revoked), gone(listener.on_lost)
+        self._subscribe = partial(self._consumer.subscribe, [topic], assigned, on_revoked, on_lost)
+        self._subscribe()
+
+    def rejoin(self) -> None:
+        self._rejoin = True
 
     def hold(self, partitions: Sequence[int]) -> None:
         self._leave(partitions)
@@ -119,6 +127,10 @@ class LibrdkafkaSource:
 
     def poll(self, max_records: int, timeout: float) -> Records:
         self._left = False
+        if self._rejoin and self._subscribe is not None:
+            self._rejoin = False
+            self._consumer.unsubscribe()
+            self._subscribe()
         messages = self._consumer.consume(max_records, 0)
         if not messages and (first := self._consumer.poll(timeout)) is not None:
             messages = [first]
@@ -220,11 +232,13 @@ class LibrdkafkaSource:
         where = self._coordinates(offsets, offsets)
         if self._revoking:
             return _committed(self._consumer, where)
-        if self._pending is None or self._pending.answered(COMMIT_TIMEOUT_S):
-            self._pending = _Commit(self._consumer, where)
-            if self._pending.answered(COMMIT_TIMEOUT_S):
-                return self._pending.error
-        return KafkaError(KafkaError._TIMED_OUT, f"no answer in {COMMIT_TIMEOUT_S:g} s")
+        try:
+            if self._pending is not None:
+                self._pending.result(COMMIT_TIMEOUT_S)
+            self._pending = spawn(COMMIT, partial(_committed, self._consumer, where))
+            return self._pending.result(COMMIT_TIMEOUT_S)
+        except TimeoutError:
+            return KafkaError(KafkaError._TIMED_OUT, f"no answer in {COMMIT_TIMEOUT_S:g} s")
 
     def _note_ends(self, messages: list[Message]) -> None:
         for message in messages:
@@ -276,24 +290,6 @@ class LibrdkafkaSource:
             np.fromiter([message.timestamp()[1] for message in messages], np.int64, rows),
             [_headers(message) for message in messages] if self._with_headers else None,
         )
-
-
-class _Commit(threading.Thread):
-    """A commit under way. error: why it was refused, None where it was not."""
-
-    def __init__(self, consumer: Consumer, offsets: list[TopicPartition]) -> None:
-        super().__init__(name="commit", daemon=True)
-        self.error: KafkaError | None = None
-        self._consumer = consumer
-        self._offsets = offsets
-        self.start()
-
-    def run(self) -> None:
-        self.error = _committed(self._consumer, self._offsets)
-
-    def answered(self, timeout: float) -> bool:
-        self.join(timeout)
-        return not self.is_alive()
 
 
 def _committed(consumer: Consumer, offsets: list[TopicPartition]) -> KafkaError | None:

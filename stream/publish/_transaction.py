@@ -3,11 +3,12 @@ the loop decodes and steps on meanwhile."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from contextlib import suppress
 
+from stream.background import COMMIT, spawn
 from stream.errors import BrokerError, CommitError
 
 
@@ -17,7 +18,8 @@ class Transaction:
 
     def __init__(self) -> None:
         self.open = self.stuck = False
-        self._ending: _Ending | None = None
+        self._ending: Future[None] | None = None
+        self._until = 0.0
         self._on_committed: list[Callable[[], None]] = []
 
     @property
@@ -28,7 +30,7 @@ class Transaction:
     @property
     def ended(self) -> bool:
         """Whether `finish` would not wait."""
-        return self._ending is not None and not self._ending.is_alive()
+        return self._ending is not None and self._ending.done()
 
     def begin(self, begin: Callable[[], None]) -> None:
         """Call `begin`, unless it is open."""
@@ -42,51 +44,31 @@ class Transaction:
 
     def end(self, steps: Callable[[], None], patience: float) -> None:
         """Run `steps` on a thread of their own, `patience` seconds at most. Does not block."""
-        self._ending = _Ending(steps, patience)
+        self._until = time.monotonic() + patience
+        self._ending = spawn(COMMIT, steps)
 
     def finish(self) -> None:
-        """Wait until it has ended, if it is being ended. Raises what its steps raised, `CommitError` where
-        their time is over."""
+        """Wait until it has ended, if it is being ended. Raises what its steps raised, and `CommitError` if
+        their time is over: librdkafka's `send_offsets_to_transaction` may never return
+        (confluentinc/librdkafka#5456)."""
         ending, self._ending = self._ending, None
         if ending is None:
             return
-        try:
-            ending.result()
-        finally:
-            self.stuck = ending.is_alive()
+        wait([ending], max(self._until - time.monotonic(), 0))
+        self.stuck = not ending.done()
+        if self.stuck:
+            raise CommitError("the epoch was not committed: the client does not answer")
+        ending.result()
         self.open = False
         calls, self._on_committed = self._on_committed, []
         for call in calls:
             call()
 
     def give_up(self) -> None:
-        """Wait likewise, whatever becomes of it, and forget all but whether it is stuck."""
-        with suppress(BrokerError):
-            self.finish()
-        self.open, self._on_committed = False, []
-
-
-class _Ending(threading.Thread):
-    """Runs `steps` once; `result` raises what they raise. patience: seconds that they may take."""
-
-    def __init__(self, steps: Callable[[], None], patience: float) -> None:
-        super().__init__(name="commit", daemon=True)
-        self._steps = steps
-        self._error: BaseException | None = None
-        self._until = time.monotonic() + patience
-        self.start()
-
-    def run(self) -> None:
+        """Wait likewise, whatever the broker makes of it, and forget all but whether it is stuck. Raises
+        `ThreadError`."""
         try:
-            self._steps()
-        except BaseException as error:
-            self._error = error
-
-    def result(self) -> None:
-        """Wait until it is done. Raises `CommitError` where its patience is over: librdkafka's
-        `send_offsets_to_transaction` may never return (confluentinc/librdkafka#5456)."""
-        self.join(max(self._until - time.monotonic(), 0))
-        if self.is_alive():
-            raise CommitError("the epoch was not committed: the client does not answer")
-        if self._error is not None:
-            raise self._error
+            with suppress(BrokerError):
+                self.finish()
+        finally:
+            self.open, self._on_committed = False, []

@@ -12,15 +12,16 @@ transaction reach partitions at different moments, so the one can be visible bef
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from stream.errors import BrokerUnavailable, GapError, TopicError, VitalstreamError
+from stream.background import RESTORE, raise_failure, spawn
+from stream.errors import BrokerUnavailable, GapError, TopicError
 from stream.failpoints import reach
 from stream.state.changelog import Changelog, End, Mark, Patients
 from stream.state.replica import EARLIEST, POLL_RECORDS, POLL_S, Reader, Replica, fold, read_on
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 ASK_AGAIN_S = 0.02
 RETRY_S = 0.2
+ATTEMPT_S = 60.0
+"""More than a client takes to find that no broker answers."""
+ASK_BROKER_S = 5.0
 
 
 class RestoringReader(Reader, Protocol):
@@ -67,7 +71,9 @@ class Rules:
 
 class Restorer:
     """make_reader: a source outside of group management that keeps track of ends, with the group's id, so
-    that it knows committed offsets. standby: what it has of a partition need not be read again."""
+    that it knows committed offsets. standby: what it has of a partition need not be read again.
+
+    waits_for: what restoring waits for, in words; empty if it reads."""
 
     def __init__(
         self,
@@ -79,20 +85,24 @@ class Restorer:
         self._make_reader, self._changelog, self._rules = make_reader, changelog, rules
         self._standby = standby
         self._requests: SimpleQueue[dict[int, int] | None] = SimpleQueue()
-        self._done: SimpleQueue[tuple[int, Restored] | VitalstreamError] = SimpleQueue()
+        self._done: SimpleQueue[tuple[int, Restored]] = SimpleQueue()
         self._wanted: dict[int, int] = {}  # partition: number of its latest request
         self._number = 0
-        self._thread: threading.Thread | None = None
+        self._serving: Future[None] | None = None
+        self._due = self._looked = 0.0
+        self.waits_for = ""
 
     def request(self, partitions: Iterable[int]) -> None:
-        """Begin to restore these. Does not block."""
+        """Begin to restore these. Does not block. Raises the error that ended restoring, as `restored`."""
+        if self._serving is not None:
+            raise_failure(self._serving)
         self._number += 1
         asked = dict.fromkeys(partitions, self._number)
+        self._advance()
         self._wanted |= asked
         self._requests.put(asked)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
-            self._thread.start()
+        if self._serving is None:
+            self._serving = spawn(RESTORE, self._run)
 
     def forget(self, partitions: Iterable[int]) -> None:
         """These are no longer wanted."""
@@ -101,24 +111,30 @@ class Restorer:
 
     def restored(self) -> list[Restored]:
         """What has become ready since this was called last. Does not block. Raises the error that ended
-        a restoration: `StateError`, `GapError`, `BrokerError`."""
+        restoring: `StateError`, `GapError`, `BrokerError`, `ThreadError`."""
         found: list[Restored] = []
         while True:
             try:
-                item = self._done.get_nowait()
+                number, restored = self._done.get_nowait()
             except Empty:
-                return found
-            if isinstance(item, VitalstreamError):
-                raise item
-            number, restored = item
+                break
             if self._wanted.get(restored.partition) == number:
                 del self._wanted[restored.partition]
                 found.append(restored)
+        if self._serving is not None:
+            raise_failure(self._serving)
+        return found
 
     @property
     def pending(self) -> list[int]:
         """Partitions that are being restored."""
         return sorted(self._wanted)
+
+    @property
+    def stalled(self) -> float:
+        """Seconds since restoring should have got on; 0 if it does, or nothing is being restored. It gets on
+        if it reads a record, hands a partition over, or finds what it has to wait for: see `waits_for`."""
+        return max(time.monotonic() - self._due, 0.0) if self._wanted else 0.0
 
     def close(self) -> None:
         """End the thread as soon as it has come to the end of what it reads. Repeatable."""
@@ -127,20 +143,22 @@ class Restorer:
 
     def _run(self) -> None:
         while (asked := self._requests.get()) is not None:
-            try:
-                self._serve(asked)
-            except VitalstreamError as error:
-                self._done.put(error)
+            self._serve(asked)
 
     def _serve(self, asked: dict[int, int]) -> None:
-        """Where the broker goes away, go on later from what was read."""
+        """If the broker goes away, go on later from what was read."""
         replicas = {partition: Replica() for partition in asked} | self._standby.take(asked)
         while asked := self._still_wanted(asked):
             try:
                 self._restore(asked, replicas)
             except BrokerUnavailable as error:
                 log.warning("restoring waits for the broker: %s", error)
+                self._advance(f"the broker: {error}", ATTEMPT_S)
                 time.sleep(RETRY_S)
+
+    def _advance(self, waits_for: str = "", more_within: float = 0.0) -> None:
+        """Restoring gets on, and should again `more_within` seconds."""
+        self._due, self.waits_for = time.monotonic() + more_within, waits_for
 
     def _still_wanted(self, asked: Mapping[int, int]) -> dict[int, int]:
         return {one: number for one, number in asked.items() if self._wanted.get(one) == number}
@@ -152,15 +170,22 @@ class Restorer:
         asked_at = 0.0
         with closing(self._make_reader()) as changelog, closing(self._make_reader()) as reader:
             self._check_partitions(reader)
+            self._advance()
             read_on(changelog, self._changelog.topic, {one: replicas[one] for one in asked})
             reader.assign(self._rules.topic, {})
             while waiting := self._still_wanted(asked).keys():
-                fold(changelog.poll(POLL_RECORDS, POLL_S), replicas)
+                records = changelog.poll(POLL_RECORDS, POLL_S)
+                fold(records, replicas)
                 now, ended = time.monotonic(), sorted(waiting & changelog.ended())
+                if len(records):
+                    self._advance()
+                if not ended:
+                    self._look_for_broker(reader)
                 if not ended or now - asked_at < ASK_AGAIN_S:
                     continue
                 committed, asked_at = _committed(reader, ended), now
                 if committed is None:
+                    self._advance("the group's coordinator")
                     continue
                 for partition in ended:
                     waited = now - ended_at.setdefault(partition, now)
@@ -168,10 +193,19 @@ class Restorer:
                     if found is not None:
                         reach("restore.handover")
                         self._done.put((asked.pop(partition), found))
+                        self._advance()
                         log.info(
                             "restored: partition %d, %d patients, in %.2f s",
                             partition, len(found.patients), time.monotonic() - begun,
                         )  # fmt: skip
+
+    def _look_for_broker(self, reader: RestoringReader) -> None:
+        """If nothing has come for a while, raise `BrokerUnavailable` if there is no broker: a poll of
+        librdkafka does not say so."""
+        now = time.monotonic()
+        if self.stalled > ASK_BROKER_S and now - self._looked > ASK_BROKER_S:
+            self._looked = now
+            reader.partition_count(self._changelog.topic)
 
     def _complete(
         self,
@@ -181,10 +215,11 @@ class Restorer:
         committed: Mapping[int, int],
         waited: float,
     ) -> Restored | None:
-        """The partition as it was read, None where it is to be read on."""
+        """The partition as it was read; None if it is to be read on."""
         mark = self._changelog.mark(latest)
         at = self._offset(partition, mark, committed.get(partition), waited)
         if at is None:
+            self._advance("the end of the last transaction")
             return None
         offset, skipped = self._retained(reader, partition, at)
         stream_time = mark.stream_time if mark else 0

@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from queue import Empty, SimpleQueue
 
-from stream.errors import BrokerUnavailable, TopicError, VitalstreamError
+from stream.background import STANDBY, Threads
+from stream.errors import BrokerUnavailable, TopicError
 from stream.state.replica import POLL_RECORDS, POLL_S, Reader, Replica, fold, read_on
 
 log = logging.getLogger(__name__)
@@ -32,41 +33,47 @@ Taken = dict[int, Replica]
 
 class Standby:
     """Does nothing until `open`. make_reader: a source outside of group management that reads committed
-    records only. topic: the changelog's.
+    records only. topic: the changelog's. threads: where the thread's failures show; after one it begins again
+    with nothing.
 
     followed, lag: partitions followed, and records in them not yet read; as last known of all of them."""
 
-    def __init__(self, make_reader: Callable[[], Reader], topic: str) -> None:
-        self._make_reader, self._topic = make_reader, topic
+    def __init__(self, make_reader: Callable[[], Reader], topic: str, threads: Threads) -> None:
+        self._make_reader, self._topic, self._threads = make_reader, topic, threads
         self._messages: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._followed: Taken = {}
         self._aside: Taken = {}
-        self._owned: set[int] = set()
+        self._assigned: frozenset[int] = frozenset()
+        self._owned: set[int] = set()  # the same, as far as the thread has heard of it
         self._changed = True
+        self._opened = False
         self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
         self.followed = self.lag = 0
 
     def open(self) -> None:
         """Begin to follow every partition that is not owned."""
-        self._thread = threading.Thread(target=self._run, name="standby", daemon=True)
-        self._thread.start()
+        self._opened = True
+        self._threads.keep(STANDBY, self._run, self._closed)
 
     def own(self, partitions: Iterable[int]) -> None:
         """This worker's from now on: set aside what is known of them. Does not block."""
-        self._tell(self._set_aside, frozenset(partitions))
+        self._assigned |= (wanted := frozenset(partitions))
+        self._tell(self._set_aside, wanted)
 
     def follow(self, partitions: Iterable[int]) -> None:
         """No longer this worker's. Does not block."""
-        self._tell(self._let_go, frozenset(partitions))
+        self._assigned -= (unwanted := frozenset(partitions))
+        self._tell(self._let_go, unwanted)
 
     def take(self, partitions: Iterable[int]) -> Taken:
-        """What was set aside of these, for the caller to keep. Blocks up to `ANSWER_S`; of a thread that does
-        not answer there is nothing."""
+        """What was set aside of these, for the caller to keep. Blocks up to `ANSWER_S`; a thread that is down
+        or does not answer gives nothing."""
+        if not self._opened or STANDBY in self._threads.down:
+            return {}
         answer: SimpleQueue[Taken] = SimpleQueue()
         self._tell(lambda wanted: answer.put(_popped(self._aside, wanted)), frozenset(partitions))
         try:
-            return answer.get(timeout=ANSWER_S) if self._thread else {}
+            return answer.get(timeout=ANSWER_S)
         except Empty:
             return {}
 
@@ -75,7 +82,7 @@ class Standby:
         self._closed.set()
 
     def _tell(self, message: Callable[[frozenset[int]], None], partitions: frozenset[int]) -> None:
-        if self._thread is not None:
+        if self._opened:
             self._messages.put(lambda: message(partitions))
 
     def _set_aside(self, partitions: frozenset[int]) -> None:
@@ -89,6 +96,8 @@ class Standby:
         self._changed = True
 
     def _run(self) -> None:
+        self._followed, self._aside, self._owned = {}, {}, set(self._assigned)
+        self.followed = self.lag = 0
         while not self._closed.is_set():
             try:
                 with closing(self._make_reader()) as reader:
@@ -96,10 +105,6 @@ class Standby:
                     self._follow(reader)
             except BrokerUnavailable as error:
                 log.warning("standing by waits for the broker: %s", error)
-            except VitalstreamError as error:
-                log.warning("standing by begins anew: %s", error)
-                self._followed.clear()
-                self._aside.clear()
             self._wait()
 
     def _follow(self, reader: Reader) -> None:
@@ -112,6 +117,7 @@ class Standby:
             if (now := time.monotonic()) - looked >= LOOK_EVERY_S:
                 looked = now
                 self._tell_lag(reader.lag())
+                self._threads.alive(STANDBY)
 
     def _tell_lag(self, lags: Mapping[int, int]) -> None:
         if lags.keys() >= self._followed.keys():

@@ -235,7 +235,7 @@ def test_a_worker_at_work_is_verified_at_one_of_its_commits(states: Any) -> None
     thread.start()
     sending = threading.Thread(target=_keep_sending, args=(state.flow, stop))
     try:
-        wait_until(lambda: worker.ready() is None)
+        wait_until(lambda: worker.health.unready() is None)
         sending.start()
         wait_until(lambda: len(state.flow.committed()) == 2)
         ended = state("verify", "--json", transaction_timeout=10)

@@ -105,7 +105,7 @@ def test_an_import_is_refused_while_the_group_has_members(states: Any, tmp_path:
     thread = threading.Thread(target=worker.run, args=(stop,))
     thread.start()
     try:
-        wait_until(lambda: worker.ready() is None)
+        wait_until(lambda: worker.health.unready() is None)
         ended = other("import", str(path))
         assert ended.code == 6
         assert "1 members" in ended.err

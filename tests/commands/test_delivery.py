@@ -7,11 +7,9 @@ from contextlib import closing
 import pytest
 
 from stream.clients import make_sink
-from stream.commands.background import Background
 from stream.commands.delivery import deliver
 from stream.commands.feed import Tail
 from stream.embedded import PARTITIONS, EmbeddedBroker
-from stream.errors import DataError
 from stream.ingest.pacing import Pace
 from stream.ingest.simulator import Ward
 from stream.settings import load
@@ -92,16 +90,3 @@ def test_stopping_ends_it_with_what_was_sent_acknowledged(settings):
         deliver(ward(settings, now_ms, interval=0.2), sink, stop, sending, Pace(now_ms, 1.0))
     assert len(sent) == 3
     assert sum(map(len, read(settings, sum(sent)).values())) == sum(sent)
-
-
-def test_a_failure_in_the_background_is_raised_in_front():
-    def fail():
-        raise DataError("no data")
-
-    background = Background("failing", fail)
-    background.join(10)
-    with pytest.raises(DataError, match="no data"):
-        _ = background.running
-    ended = Background("ending", lambda: None)
-    ended.join(10)
-    assert not ended.running

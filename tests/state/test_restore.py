@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from stream.background import Threads
 from stream.errors import GapError, StateError, TopicError
 from stream.state.restore import Restored, Restorer, Rules
 from stream.state.standby import Standby
@@ -20,7 +21,7 @@ def restorer(cluster: Cluster, rules: Rules = RULES) -> Restorer:
     def reader() -> MemoryReader:
         return MemoryReader(cluster)
 
-    return Restorer(reader, CHANGELOG, rules, Standby(reader, CHANGELOG.topic))
+    return Restorer(reader, CHANGELOG, rules, Standby(reader, CHANGELOG.topic, Threads()))
 
 
 def collect(restoring: Restorer, count: int = 1) -> dict[int, Restored]:

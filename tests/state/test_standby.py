@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from stream.background import Threads
 from stream.state.replica import Replica, fold
 from stream.state.restore import Restored, Restorer, Rules
 from stream.state.standby import Standby
@@ -17,7 +18,7 @@ RULES = Rules("in", exactly_once=True, skip_gaps=False, patience=PATIENCE_S)
 
 @contextmanager
 def standing_by(cluster: Cluster) -> Iterator[Standby]:
-    standby = Standby(lambda: MemoryReader(cluster), CHANGELOG.topic)
+    standby = Standby(lambda: MemoryReader(cluster), CHANGELOG.topic, Threads())
     standby.open()
     try:
         yield standby
@@ -82,7 +83,7 @@ def test_what_was_taken_is_with_the_taker_alone() -> None:
 def test_where_nobody_stands_by_all_is_read() -> None:
     cluster = Cluster(offsets={0: 10})
     cluster.epoch(10, b"a")
-    standby = Standby(lambda: MemoryReader(cluster), CHANGELOG.topic)
+    standby = Standby(lambda: MemoryReader(cluster), CHANGELOG.topic, Threads())
     assert take_over(cluster, standby).patients.ids == [b"a"]
     assert cluster.assigned == [{0: 0}]
 

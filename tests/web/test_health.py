@@ -176,9 +176,9 @@ def test_a_worker_that_makes_no_progress_is_unhealthy() -> None:
     )
     worker = build_worker(settings)
     try:
-        assert worker.healthy() is None
-        assert worker.ready() == "no partition is assigned"
+        assert worker.health.unhealthy() is None
+        assert worker.health.unready() == "no partition is assigned: joining the group"
         time.sleep(0.3)
-        assert "no progress" in (worker.healthy() or "")
+        assert "no progress" in (worker.health.unhealthy() or "")
     finally:
         worker.pipeline.close_clean()
