@@ -3,6 +3,7 @@
 patient    magic u4 | version u2 = 1 | kind u2 = 0 | model u8 | stay 6 i8 | digest u8 | row D f4 | check u8
 partition  magic u4 | version u2 = 2 | kind u2 = 1 | model u8 | next offset i8 | stream time i8
            | input's id 16 bytes | changelog's id 16 bytes | check u8
+ended      as partition, version 1, without ids, kind u2 = 2, under the patient's key: as if it were gone
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from tests.chaos.reading import Row
 
+PATIENT, PARTITION, ENDED = 0, 1, 2
 PARTITION_KEY = b"\xffpartition"
 HEAD = struct.Struct("<4sHHQ")
 STAY = struct.Struct("<6qQ")
@@ -61,7 +63,7 @@ def final(rows: Iterable[Row]) -> Final:
     for (partition, key), value in latest.items():
         if key == PARTITION_KEY:
             found.marks[partition] = _mark(value)
-        else:
+        elif HEAD.unpack_from(value)[2] != ENDED:
             found.patients[partition, key] = _state(value)
     return found
 
@@ -73,13 +75,13 @@ def _head(value: bytes, kind: int) -> int:
 
 
 def _state(value: bytes) -> State:
-    model = _head(value, 0)
+    model = _head(value, PATIENT)
     begin = HEAD.size + STAY.size
     row = np.frombuffer(value[begin:-CHECK_BYTES], "<f4")
     return State(model, STAY.unpack_from(value, HEAD.size), row)
 
 
 def _mark(value: bytes) -> Mark:
-    _head(value, 1)
+    _head(value, PARTITION)
     next_offset, stream_time, *_ = MARK.unpack_from(value, HEAD.size)
     return Mark(next_offset, stream_time)

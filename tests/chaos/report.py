@@ -20,12 +20,13 @@ class Injection:
 
 @dataclass
 class Report:
-    """One run. injected, found: counts by name."""
+    """One run. injected, found: counts by name. outcomes: by failpoint and act, what became of the worker."""
 
     title: str
     story: list[Injection] = field(default_factory=list)
     injected: Counter[str] = field(default_factory=Counter)
     found: dict[str, float] = field(default_factory=dict)
+    outcomes: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def note(self, kind: str, name: str, committed: dict[int, int]) -> None:
         self.injected[kind] += 1
@@ -47,7 +48,21 @@ class Report:
 
 def write(reports: list[Report]) -> str:
     """All tables; also to the file that `VITALSTREAM_CHAOS_REPORT` names, if any."""
-    text = "\n".join(report.markdown() for report in reports)
+    text = "\n".join([*(report.markdown() for report in reports), _outcomes(reports)])
     if path := os.environ.get(VARIABLE):
         Path(path).write_text(text, "utf-8")
     return text
+
+
+def _outcomes(reports: list[Report]) -> str:
+    """What became of the worker at each failpoint, a column for each run and act."""
+    columns = sorted({(number, act) for number, one in enumerate(reports) for _, act in one.outcomes})
+    names = sorted({name for one in reports for name, _ in one.outcomes})
+    if not names:
+        return ""
+    heads = [f"{reports[number].title}: {act}" for number, act in columns]
+    rows = [["failpoint", *heads], ["---"] * (len(heads) + 1)]
+    rows += [
+        [name, *(reports[number].outcomes.get((name, act), "") for number, act in columns)] for name in names
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"

@@ -26,18 +26,20 @@ RECOVERY_S = 90.0
 REFERENCE_S = 600.0
 POLL_S = 0.1
 REFERENCE_IDLE_S = "3"
+HEALTH_S = "8"
 SHORT_SESSION = {"librdkafka": "session.timeout.ms=6000,heartbeat.interval.ms=1000", "kafka-python": ""}
 
 
 @dataclass
 class Scene:
     """servers: where the feed and the verifier connect; worker_servers: where the workers do, if elsewhere.
-    replicas: -1 for the broker's default. supervised: a worker that Kafka gave up on is started again."""
+    replicas: -1 for the broker's default. supervised: as `Crew`'s."""
 
     servers: str
     folder: Path
     report: Report
     client: str = "librdkafka"
+    guarantee: str = "exactly_once"
     worker_servers: str = ""
     replicas: int = -1
     settings: dict[str, str] = field(default_factory=dict)
@@ -52,7 +54,8 @@ class Scene:
             f"{name}-in", f"{name}-ref-scores", f"{name}-ref-letters",
             f"{name}-ref-patient-state-changelog", f"{name}-ref",
         )  # fmt: skip
-        self._make_topics()
+        self._admin = AdminClient({"bootstrap.servers": self.servers})
+        self.make_all()
         self.crew = Crew(self._environment(self.topics), self.folder, supervised=self.supervised)
         self._committed: dict[int, int] = {}
         self._observer = Consumer(
@@ -66,12 +69,14 @@ class Scene:
         )
 
     @contextmanager
-    def feeding(self, rate: float, patients: int, seed: int) -> Iterator[Feed]:
-        """Events come while this is entered; afterwards all are committed. What fails shows the logs."""
+    def feeding(self, rate: float, patients: int, seed: int, *, judged: bool = True) -> Iterator[Feed]:
+        """Events come while this is entered; afterwards, if `judged`, all are committed. What fails shows the
+        logs."""
         try:
             with Feed(self.servers, self.topics.observations, rate, patients, seed) as feed:
                 yield feed
-            self.recover("all that was sent")
+            if judged:
+                self.recover("all that was sent")
         except AssertionError as error:
             story = [one.name for one in self.report.story[-5:]]
             raise AssertionError(f"{error}\nafter {story}\n{self.crew.tails()}") from error
@@ -117,7 +122,7 @@ class Scene:
     def finish(self) -> None:
         """The workers end in order; then what they wrote is judged."""
         self.crew.stop(*self.crew.running())
-        self._count_turmoil()
+        self.count_turmoil()
         self._verify()
         self._replay()
         reference = self._reference
@@ -128,9 +133,10 @@ class Scene:
             self.report,
             written(read, self.servers, self.topics),
             written(read, self.servers, reference),
+            exactly_once=self.guarantee == "exactly_once",
         )
         inputs = read(self.servers, self.topics.observations)
-        complaints = verdict.judge(inputs, self.ends(), self.committed())
+        complaints = [*self.crew.complaints, *verdict.judge(inputs, self.ends(), self.committed())]
         assert not complaints, "\n".join([*complaints, f"logs: {self.folder}", self.crew.tails()])
 
     def close(self) -> None:
@@ -146,7 +152,9 @@ class Scene:
             text=True,
             timeout=REFERENCE_S,
         )
-        assert told.returncode == 0, f"state verify\n{told.stdout}{told.stderr}"
+        if told.returncode:
+            self.crew.complaints.append(f"state verify\n{told.stdout}{told.stderr}")
+            return
         found = json.loads(told.stdout)
         self.report.found["states verified (state verify)"] = sum(
             one["patients"] for one in found["partitions"]
@@ -163,10 +171,11 @@ class Scene:
             assert code == 0, f"the reference\n{member.tail()}"
             assert not lone.count(crew.EPOCH_LOST), f"the reference was interrupted\n{member.tail()}"
 
-    def _count_turmoil(self) -> None:
+    def count_turmoil(self) -> None:
         found = self.report.found
         found["processes"] = len(self.crew.past)
         found["started again by the supervisor"] = self.crew.respawned
+        found |= {f"ended by itself: {how}": count for how, count in sorted(self.crew.ended.items())}
         found["assignments (logs)"] = self.crew.count(crew.ASSIGNED)
         found["revocations (logs)"] = self.crew.count(crew.REVOKED)
         found["partitions taken away (logs)"] = self.crew.count(crew.LOST)
@@ -181,25 +190,36 @@ class Scene:
             "observations_topic": topics.observations,
             "scores_topic": topics.scores,
             "dead_letters_topic": topics.letters,
-            "processing_guarantee": "exactly_once",
+            "processing_guarantee": self.guarantee,
             "metrics_port": "0",
+            "health_timeout": HEALTH_S,
             "device": "cpu",
         } | self.settings
         return {f"VITALSTREAM_{name.upper()}": value for name, value in stated.items()}
 
-    def _make_topics(self) -> None:
-        mine, other = self.topics, self._reference
-        compacted = {mine.changelog, other.changelog}
-        names = {mine.observations, mine.scores, mine.letters, other.scores, other.letters, *compacted}
+    def delete(self, topic: str) -> None:
+        """Returns when no broker knows it any more."""
+        self._admin.delete_topics([topic])[topic].result(30)
+        self.wait(lambda: topic not in self._admin.list_topics(timeout=10).topics, 60, f"{topic} is deleted")
+
+    def make(self, *topics: str) -> None:
         wanted = [
             NewTopic(
-                name,
+                topic,
                 PARTITIONS,
                 self.replicas,
-                config={"cleanup.policy": "compact"} if name in compacted else {},
+                config={"cleanup.policy": "compact"} if topic.endswith("-changelog") else {},
             )
-            for name in sorted(names)
+            for topic in topics
         ]
-        admin = AdminClient({"bootstrap.servers": self.servers})
-        for made in admin.create_topics(wanted).values():
+        for made in self._admin.create_topics(wanted).values():
             made.result(30)
+
+    def make_all(self) -> None:
+        """Every topic of the workers and of the reference."""
+        mine, other = self.topics, self._reference
+        topics = {
+            mine.observations,
+            *(name for one in (mine, other) for name in (one.scores, one.letters, one.changelog)),
+        }
+        self.make(*sorted(topics))

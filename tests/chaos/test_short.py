@@ -7,11 +7,18 @@ import random
 import pytest
 
 from tests.chaos.conftest import MakeScene
+from tests.chaos.failing import fail_at_each
 from tests.chaos.injections import die_at_failpoints, freeze_and_thaw, kill_at_random, scale
 
 RATE = 400.0
 PATIENTS = 200
 SEED = 20
+RAISING = {
+    "exactly_once": ("after_step", "sink.send.done", "offsets_sent", "restore.poll.done", "source.close"),
+    "at_least_once": ("store.write.done", "source.commit", "source.commit.done", "acknowledged", "restored"),
+}
+HANGING = {"exactly_once": ("decode.decode",), "at_least_once": ("restore.poll.done",)}
+"""A few of all: the full version has each."""
 
 
 def test_a_worker_that_dies_at_every_failpoint(kafka: str, make_scene: MakeScene) -> None:
@@ -31,6 +38,15 @@ def test_workers_that_join_leave_freeze_and_die(kafka: str, make_scene: MakeScen
         scene.recover()
         freeze_and_thaw(scene, 0)
         kill_at_random(scene, rng, 2)
+    scene.finish()
+
+
+@pytest.mark.parametrize("guarantee", RAISING)
+def test_workers_that_raise_and_hang(kafka: str, make_scene: MakeScene, guarantee: str) -> None:
+    scene, rng = make_scene(kafka, guarantee=guarantee, supervised=True), random.Random(SEED)
+    with scene.feeding(RATE, PATIENTS, SEED):
+        fail_at_each(scene, rng, (0, 1), RAISING[guarantee], "raise")
+        fail_at_each(scene, rng, (0, 1), HANGING[guarantee], "hang")
     scene.finish()
 
 

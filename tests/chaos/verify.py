@@ -53,14 +53,15 @@ class Letter(NamedTuple):
 
 @dataclass
 class Written:
-    """What an application wrote. `order`: the input places of all scores, in the order of each output
-    partition, by output partition."""
+    """What an application wrote. order: the input places of all scores, in the order of each output
+    partition, by output partition. unlike: places that were scored or refused again, with another result."""
 
     scores: dict[Place, Score] = field(default_factory=dict)
     score_counts: Counter[Place] = field(default_factory=Counter)
     order: dict[int, list[Place]] = field(default_factory=dict)
     letters: dict[Place, Letter] = field(default_factory=dict)
     letter_counts: Counter[Place] = field(default_factory=Counter)
+    unlike: list[Place] = field(default_factory=list)
     state: changelog.Final = field(default_factory=changelog.Final)
 
 
@@ -68,22 +69,28 @@ def written(read: Read, servers: str, topics: Topics) -> Written:
     found = Written()
     for row in read(servers, topics.scores):
         place, score = _score(row)
-        found.scores.setdefault(place, score)
+        if _unlike(found.scores.setdefault(place, score), score):
+            found.unlike.append(place)
         found.score_counts[place] += 1
         found.order.setdefault(row.partition, []).append(place)
     for row in read(servers, topics.letters):
         place, letter = _letter(row)
-        found.letters.setdefault(place, letter)
+        if found.letters.setdefault(place, letter) != letter:
+            found.unlike.append(place)
         found.letter_counts[place] += 1
     found.state = changelog.final(read(servers, topics.changelog))
     return found
 
 
 class Verdict:
-    """Compares and gathers complaints, each with the injection before it. end: of the input, by partition."""
+    """Compares and gathers complaints, each with the injection before it. end: of the input, by partition.
+    exactly_once: else an event may be scored or refused again, later, with the same result."""
 
-    def __init__(self, report: Report, mine: Written, reference: Written) -> None:
+    def __init__(
+        self, report: Report, mine: Written, reference: Written, *, exactly_once: bool = True
+    ) -> None:
         self.complaints: list[str] = []
+        self._exactly_once = exactly_once
         self._report, self._mine, self._reference = report, mine, reference
 
     def judge(self, inputs: Iterable[Row], end: Mapping[int, int], committed: Mapping[int, int]) -> list[str]:
@@ -99,11 +106,17 @@ class Verdict:
         found["lost"] = self._complain("lost", lost)
         double = [one for one, count in mine.score_counts.items() if count > 1]
         double += [one for one, count in mine.letter_counts.items() if count > 1]
-        found["double"] = self._complain("double", double)
+        if self._exactly_once:
+            found["double"] = self._complain("double", double)
+        else:
+            found["again, with the same result"] = len(set(double) - set(mine.unlike))
+        found["again, with another result"] = self._complain("again, with another result", mine.unlike)
         invented = [one for one in mine.scores if one not in reference.scores]
         invented += [one for one in mine.letters if one not in reference.letters]
         found["scored or refused, not so by the reference"] = self._complain("unlike the reference", invented)
-        found["out of order"] = self._complain("out of order", self._disordered())
+        found["in another partition"] = self._complain("in another partition", self._misplaced())
+        if self._exactly_once:
+            found["out of order"] = self._complain("out of order", self._disordered())
         found["wrong score"] = self._wrong("wrong score", mine.scores, reference.scores, _unlike)
         found["wrong dead letter"] = self._wrong(
             "wrong dead letter", mine.letters, reference.letters, _differ
@@ -131,13 +144,17 @@ class Verdict:
         return count
 
     def _disordered(self) -> list[Place]:
-        """Scores that stand in another partition than their event, or after one of a later event."""
+        """Scores that stand after one of a later event."""
         found = []
-        for partition, places in self._mine.order.items():
-            found += [place for place in places if place[0] != partition]
+        for places in self._mine.order.values():
             offsets = np.array([offset for _, offset in places])
             found += [places[row + 1] for row in np.flatnonzero(np.diff(offsets) < 0).tolist()]
         return found
+
+    def _misplaced(self) -> list[Place]:
+        """Scores that stand in another partition than their event."""
+        order = self._mine.order
+        return [place for partition in order for place in order[partition] if place[0] != partition]
 
     def _wrong(
         self,
