@@ -52,6 +52,7 @@ class StateStore:
         self._ended: dict[tuple[int, bytes], End] = {}
         self._evicted: dict[int, dict[bytes, Evicted]] = {}
         self._stream_times: dict[int, int] = {}
+        self._seen_from: dict[int, int] = {}  # no resident of the partition was last seen before, ms
 
     @property
     def resident(self) -> int:
@@ -135,28 +136,44 @@ class StateStore:
         self._free(slots)
 
     def expire(self, after_ms: int) -> int:
-        """Release who has been silent for more than `after_ms` of event time; how many. Evicted ones as far
-        as they stand in the order in which they fell silent: the others follow later."""
-        count = 0
-        for partition, now in self._stream_times.items():
-            slots = self._slots.of_partition(partition)
-            slots = slots[now - self._stays["seen_at"][slots] > after_ms]
-            self.release(slots)
-            evicted, over = self._evicted.get(partition, {}), []
-            for patient, kept in evicted.items():
-                if now - kept.stay["seen_at"] <= after_ms:
-                    break
-                over.append(patient)
-            for patient in over:
-                self._end((partition, patient), evicted.pop(patient).stay)
-            count += len(slots) + len(over)
-        return count
+        """Release who has been silent for more than `after_ms` of event time, of the partition in which
+        somebody may have been so for longest; how many. Evicted ones as far as they stand in the order in
+        which they fell silent: the others follow later. If nobody can be over, it looks at no patient."""
+        partition = max(self._stream_times, key=self._longest_silence, default=None)
+        if partition is None or self._longest_silence(partition) <= after_ms:
+            return 0
+        now, slots = self._stream_times[partition], self._slots.of_partition(partition)
+        seen_at = self._stays["seen_at"][slots]
+        over = now - seen_at > after_ms
+        self._seen_from[partition] = int(seen_at[~over].min(initial=now))
+        self.release(slots[over])
+        return int(over.sum()) + self._expire_evicted(partition, now - after_ms)
+
+    def _expire_evicted(self, partition: int, before: int) -> int:
+        evicted, over = self._evicted.get(partition, {}), []
+        for patient, kept in evicted.items():
+            if kept.stay["seen_at"] >= before:
+                break
+            over.append(patient)
+        for patient in over:
+            self._end((partition, patient), evicted.pop(patient).stay)
+        return len(over)
+
+    def _longest_silence(self, partition: int) -> int:
+        """An upper bound, ms: who has been silent for longer came back from host memory since, and is found
+        when the bound is over."""
+        seen_from = self._seen_from.get(partition, 0)
+        for first in self._evicted.get(partition, {}).values():
+            seen_from = min(seen_from, int(first.stay["seen_at"]))
+            break
+        return self._stream_times[partition] - seen_from
 
     def drop(self, partition: int) -> None:
         """Forget every patient of a partition, resident or evicted, and the changes not yet taken."""
         self._free(self._slots.of_partition(partition))
         self._evicted.pop(partition, None)
         self._stream_times.pop(partition, None)
+        self._seen_from.pop(partition, None)
         self._changes = [
             left for change in self._changes if len((left := change.without(partition)).partitions)
         ]

@@ -1,12 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from stream.errors import StateError
 from stream.state.changelog import End, Patients
+from stream.state.slots import Slots
 from stream.state.stays import STAY
 from stream.state.store import StateStore
 
@@ -182,3 +183,41 @@ def test_who_is_back_before_the_end_is_logged_is_there() -> None:
     changes, ended = store.take_changes()
     assert [change.patients.ids for change in changes] == [[b"a"]]
     assert not ended
+
+
+def test_while_nobody_can_be_over_expiring_looks_at_no_patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = StateStore(FRESH, 1, 8)
+    for partition in (0, 1):
+        seen(store, b"a", 1000, partition)
+        seen(store, b"b", 1900, partition)
+        assert store.expire(1000) == 0
+    looked: list[int] = []
+    of_partition = Slots.of_partition
+    monkeypatch.setattr(
+        Slots, "of_partition", lambda slots, one: looked.append(one) or of_partition(slots, one)
+    )
+    assert [store.expire(1000) for _ in range(3)] == [0, 0, 0]
+    assert looked == []
+    for partition in (0, 1):
+        seen(store, b"b", 2500, partition)
+    assert [store.expire(1000) for _ in range(3)] == [1, 1, 0]
+    assert sorted(looked) == [0, 1]
+
+
+steps = st.tuples(st.integers(0, 2), st.integers(0, 5), st.integers(0, 700), st.booleans())
+
+
+@given(st.lists(steps, max_size=60))
+def test_in_the_end_those_and_only_those_who_were_silent_for_long_have_expired(
+    log: list[tuple[int, int, int, bool]],
+) -> None:
+    store, latest, now = StateStore(FRESH, 1, 100), dict[tuple[int, int], int](), dict[int, int]()
+    for partition, patient, later, tidies in log:
+        now[partition] = now.get(partition, 5000) + later
+        latest[partition, patient] = now[partition]
+        seen(store, b"%d" % patient, now[partition], partition)
+        for _ in range(tidies):
+            store.expire(1000)
+    for _ in now:
+        store.expire(1000)
+    assert store.resident == sum(now[one] - at <= 1000 for (one, _), at in latest.items())
