@@ -89,15 +89,13 @@ class Flow:
         alone.run()
         return alone.scored()
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, program: str = "stream", **environment: str) -> subprocess.Popen[str]:
         """`vitalstream run` in a process of its own."""
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith("VITALSTREAM_")
-        }
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("VITALSTREAM_")}
         variables = {f"VITALSTREAM_{name.upper()}": str(value) for name, value in self.flags.items()}
         return subprocess.Popen(
-            [sys.executable, "-m", "stream", "run", *arguments],
-            env=environment | variables,
+            [sys.executable, "-m", program, "run", *arguments],
+            env=clean | variables | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
