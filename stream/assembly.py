@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import threading
+import time
 from collections.abc import Set
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -26,7 +27,7 @@ from stream.clients import make_admin, make_sink, make_source, make_transactiona
 from stream.commit.committer import AtLeastOnce, Committer, ExactlyOnce, Guarantee
 from stream.consume.behind import Behind, Leader
 from stream.consume.source import Source
-from stream.consume.watchdog import Ownership, Watchdog
+from stream.consume.watchdog import Blindness, Ownership, Watchdog
 from stream.decode.decoder import Decoder
 from stream.decode.leaving_out import LeavingOut
 from stream.drift.watch import Blind, Watch
@@ -34,7 +35,7 @@ from stream.errors import BrokerError, ModelError, SettingsError, ThreadError
 from stream.failpoints import watched
 from stream.health import Health
 from stream.idle import Backlog, UntilIdle
-from stream.metrics import Metrics
+from stream.metrics import Metrics, total
 from stream.pipeline import Pipeline
 from stream.publish.scores import ScoreEncoder
 from stream.publish.sink import Sink
@@ -49,6 +50,9 @@ from stream.step.stepper import Stepper
 from stream.web.health import HealthServer
 
 log = logging.getLogger(__name__)
+
+BLIND_AFTER_S = 10.0
+TURNS_WITHIN_S = 2.0
 
 
 def choose_device(device: str) -> torch.device:
@@ -78,7 +82,7 @@ class Worker:
         self.model_hash = model.hash
         self.threads = Threads(self.metrics.count_thread_failure)
         self.pipeline = _pipeline(settings, model, self.metrics, self.threads)
-        self._orphaned: BrokerError | None = None
+        self._ended: BrokerError | None = None
 
     @cached_property
     def watchdog(self) -> Watchdog:
@@ -96,39 +100,39 @@ class Worker:
         _calm_garbage_collector()
         settings = self._settings
         log.info("joining group %s at %s", settings.application_id, settings.bootstrap_servers)
-        with ExitStack() as rooms:
-            rooms.enter_context(self.pipeline)
-            self._serve(rooms)
-            source = self.pipeline.rooms.source
-            rooms.callback(self.watchdog.close)
+        with ExitStack() as closed_last, self.pipeline, closing(self.watchdog):
+            self._serve(closed_last)
             self.watchdog.open(partial(self._end, stop))
             if settings.standby_replicas == "all":
                 self.pipeline.rooms.standby.open()
             listener = watched("rebalance", self.pipeline)
-            source.subscribe(settings.observations_topic, listener, held=True)
-            try:
-                self.pipeline.run(stop, None if until_idle is None else self._until_idle(until_idle))
-            except ThreadError as error:
-                self.threads.fail(error)
-                raise
-            if self._orphaned:
-                raise self._orphaned
+            self.pipeline.rooms.source.subscribe(settings.observations_topic, listener, held=True)
+            self._loop(stop, None if until_idle is None else self._until_idle(until_idle))
+
+    def _loop(self, stop: threading.Event, until_idle: UntilIdle | None) -> None:
+        try:
+            self.pipeline.run(stop, until_idle)
+        except ThreadError as error:
+            self.threads.fail(error)
+            raise
+        if self._ended:
+            raise self._ended
 
     def _end(self, stop: threading.Event, error: BrokerError) -> None:
-        self._orphaned = error
+        self._ended = error
         stop.set()
 
     def _until_idle(self, quiet: float) -> UntilIdle:
         reader = partial(make_source, self._settings, self._settings.application_id, to_end=True)
         return UntilIdle(quiet, Backlog(reader, self._settings.observations_topic))
 
-    def _serve(self, rooms: ExitStack) -> None:
+    def _serve(self, closed_last: ExitStack) -> None:
         host, port = self._settings.metrics_host, self._settings.metrics_port
         if port:
             server = HealthServer(
                 host, port, self.metrics.registry, self.health.unhealthy, self.health.unready
             )
-            rooms.callback(server.close)
+            closed_last.callback(server.close)
             log.info("metrics and health at %s:%d", host, server.port)
 
 
@@ -248,11 +252,23 @@ def _watchdog(settings: Settings, pipeline: Pipeline, threads: Threads) -> Watch
         topic,
         look,
         lambda: pipeline.assigned,
-        lambda: pipeline.rooms.source.rejoin(),
+        Blindness(
+            partial(_reading, pipeline),
+            lambda: total(pipeline.rooms.metrics.consumed),
+            Backlog(partial(make_source, settings, group, to_end=True), topic).unread,
+            patience=settings.commit_interval + BLIND_AFTER_S,
+        ),
         partial(make_source, settings, group),
         threads,
         static=settings.instance_id is not None,
     )
+
+
+def _reading(pipeline: Pipeline) -> Set[int]:
+    """The partitions whose records the loop asks for now; none if it does something else for long, or waits
+    for another group."""
+    turns = time.monotonic() - pipeline.progressed < TURNS_WITHIN_S
+    return pipeline.running if turns and not isinstance(pipeline.rooms.source, Behind) else frozenset()
 
 
 def make_changelog(settings: Settings, model: RiskModel) -> Changelog:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from stream.background import Threads
 from stream.consume.watchdog import Watchdog
+from stream.lifecycle import WorkerState
 from stream.metrics import Metrics, total
 from stream.pipeline import Pipeline
+
+WAITS_WHILE: Mapping[WorkerState, str] = {
+    WorkerState.CREATED: "starting: waiting for the broker",
+    WorkerState.RECOVERING: "an epoch is lost: waiting for the broker to do it again",
+    WorkerState.CLOSING: "closing",
+    WorkerState.FAILED: "closing after a failure",
+    WorkerState.CLOSED: "closed",
+}
 
 
 class Health:
@@ -42,6 +51,8 @@ class Health:
     def unready(self) -> str | None:
         """What the worker waits for before it scores; None if it scores all its partitions."""
         pipeline = self._pipeline
+        if pipeline.state is not WorkerState.RUNNING:
+            return WAITS_WHILE[pipeline.state]
         if not pipeline.assigned:
             return f"no partition is assigned: {self._watchdog.why_nothing()}"
         if not (waiting := sorted(pipeline.assigned - pipeline.running)):

@@ -11,6 +11,7 @@ import pytest
 from stream.background import NAMES, STANDBY, Threads
 from stream.errors import ThreadError
 from stream.health import Health
+from stream.lifecycle import WorkerState
 from stream.metrics import Metrics
 
 TIMEOUT_S = 30.0
@@ -25,6 +26,7 @@ class Plight:
         self.threads = Threads(self.metrics.count_thread_failure)
         self.restorer = SimpleNamespace(pending=[], stalled=0.0, waits_for="")
         self.pipeline = SimpleNamespace(
+            state=WorkerState.RUNNING,
             assigned={0, 1},
             running={0, 1},
             progressed=self.now,
@@ -105,8 +107,11 @@ def test_a_worker_that_follows_another_group_may_have_to_wait(plight: Plight) ->
         (lambda p: p.pipeline.running.remove(1), "restoring partitions [1]"),
         (lambda p: (p.pipeline.running.clear(), setattr(p.restorer, "waits_for", "the broker: timed out")),
          "restoring partitions [0, 1]: waiting for the broker: timed out"),
+        (lambda p: setattr(p.pipeline, "state", WorkerState.CLOSING), "closing"),
+        (lambda p: setattr(p.pipeline, "state", WorkerState.RECOVERING),
+         "an epoch is lost: waiting for the broker to do it again"),
     ],
-    ids=["no partition", "restoring", "no broker"],
+    ids=["no partition", "restoring", "no broker", "closing", "lost"],
 )  # fmt: skip
 def test_what_is_waited_for_is_said(
     plight: Plight, change: Callable[[Plight], object], sentence: str

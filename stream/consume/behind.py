@@ -35,9 +35,6 @@ class Behind:
     def subscribe(self, topic: str, listener: RebalanceListener, *, held: bool = False) -> None:
         self._source.subscribe(topic, _Forgetting(listener, self._forget), held=held)
 
-    def rejoin(self) -> None:
-        self._source.rejoin()
-
     def hold(self, partitions: Sequence[int]) -> None:
         self._forget(partitions)
         self._source.hold(partitions)

@@ -70,7 +70,7 @@ class KafkaPythonSource:
         self._topic = ""
         self._owned: set[int] = set()
         self._held: set[int] = set()
-        self._closed = self._rejoin = False
+        self._closed = False
 
     def subscribe(self, topic: str, listener: RebalanceListener, *, held: bool = False) -> None:
         if self._group_id is None:
@@ -80,9 +80,6 @@ class KafkaPythonSource:
             raise TopicError(f"{topic}: there is no such topic")
         hold = self.hold if held else None
         self._consumer.subscribe([topic], listener=_Listener(self._handover, self._owned, listener, hold))
-
-    def rejoin(self) -> None:
-        self._rejoin = True
 
     def hold(self, partitions: Sequence[int]) -> None:
         self._held.update(partitions)
@@ -110,9 +107,6 @@ class KafkaPythonSource:
                 self._consumer.seek(where, offset)
 
     def poll(self, max_records: int, timeout: float) -> Records:
-        if self._rejoin:
-            self._rejoin = False
-            self._consumer._coordinator.request_rejoin()
         polled = self._poll(max_records, int(timeout * 1000))
         deadline = time.monotonic() + REBALANCE_TIMEOUT_S
         while self._rebalances() and not polled and time.monotonic() < deadline:

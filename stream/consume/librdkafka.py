@@ -80,8 +80,7 @@ class LibrdkafkaSource:
         self._reading: set[int] = set()
         self._left = False
         self._fatal: BrokerError | None = None
-        self._closed = self._rejoin = False
-        self._subscribe: Callable[[], object] | None = None
+        self._closed = False
         self._revoking = False
         self._pending: Future[KafkaError | None] | None = None
 
@@ -107,12 +106,7 @@ class LibrdkafkaSource:
 
             return callback
 
-        on_revoked, on_lost = gone(listener.on_revoked), gone(listener.on_lost)
-        self._subscribe = partial(self._consumer.subscribe, [topic], assigned, on_revoked, on_lost)
-        self._subscribe()
-
-    def rejoin(self) -> None:
-        self._rejoin = True
+        self._consumer.subscribe([topic], assigned, gone(listener.on_revoked), gone(listener.on_lost))
 
     def hold(self, partitions: Sequence[int]) -> None:
         self._leave(partitions)
@@ -127,10 +121,6 @@ class LibrdkafkaSource:
 
     def poll(self, max_records: int, timeout: float) -> Records:
         self._left = False
-        if self._rejoin and self._subscribe is not None:
-            self._rejoin = False
-            self._consumer.unsubscribe()
-            self._subscribe()
         messages = self._consumer.consume(max_records, 0)
         if not messages and (first := self._consumer.poll(timeout)) is not None:
             messages = [first]

@@ -34,9 +34,6 @@ class Source(Protocol):
         """Join the group; partitions come through the listener on a later `poll`. They are read from their
         committed offset, or, where `held`, not before `start` says from where."""
 
-    def rejoin(self) -> None:
-        """Leave the group and join it again, in the next `poll`. May be called from any thread."""
-
     def hold(self, partitions: Sequence[int]) -> None:
         """Return no more records of these assigned partitions until `start` says from where."""
 

@@ -1,13 +1,13 @@
-"""Watchdog: notices partitions that no member of the group owns, and has them given out.
+"""Watchdog: notices partitions that nobody reads, and has them read.
 
-They come about in two ways, and neither mends itself:
+They come about in these ways, and none mends itself:
 
 - A cooperative rebalance (KIP-429) first takes partitions away; its members then ask for a second one, which
   gives them out. If every static member (KIP-345) that was to ask dies in between and comes back, it gets
   what it had, without a rebalance. Any member that comes and goes makes the group rebalance.
-- After its topic was gone for a moment, librdkafka may stay a member without partitions (librdkafka#4836). If
-  it subscribes again, it gets them. A worker that still gets none ends, for its supervisor to start it again:
-  it owns nothing that could be lost.
+- After its topic was gone for a moment, librdkafka may stay a member without partitions (librdkafka#4836), or
+  own them and fetch nothing, since it takes what the broker says of the new topic for outdated (by the leader
+  epoch, which began again). A new client is needed: the worker ends, for its supervisor to start it again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -33,8 +33,7 @@ JITTER = 0.2
 MEMBERSHIP_S = 20.0
 POLL_S = 0.1
 NUDGE_AFTER = 2
-REJOIN_AFTER = 3
-END_AFTER = 7
+END_AFTER = 5
 NONE: frozenset[int] = frozenset()
 
 
@@ -62,7 +61,6 @@ class Ownership:
 class Action(Enum):
     WAIT = auto()
     NUDGE = auto()
-    REJOIN = auto()
     END = auto()
 
 
@@ -71,7 +69,7 @@ class Suspicion:
 
     A static member has the group rebalance when it sees the same unowned partitions a second time; each
     further member one look later, so that one of them does it; and each time after twice as many looks.
-    A member that owns nothing joins again after `REJOIN_AFTER` looks, and ends after `END_AFTER`.
+    A member that owns nothing ends after `END_AFTER` looks, a static one not before it has tried that.
     """
 
     def __init__(self, static: bool) -> None:
@@ -86,23 +84,60 @@ class Suspicion:
         self.unowned = unowned
         if not unowned:
             self._nudges = 0
-        if not own and self._seen >= END_AFTER:
+        if not own and self._seen >= END_AFTER and (self._nudges or not self._static):
             return Action.END
-        if not own and self._seen == REJOIN_AFTER:
-            return Action.REJOIN
         if self._static and self._seen >= (NUDGE_AFTER + group.rank(own)) << self._nudges:
             self._nudges += 1
             return Action.NUDGE
         return Action.WAIT
 
 
+class Blindness:
+    """Whether records wait that this member should read, and does not.
+
+    reading: the partitions that it reads now. polled: how many records it has polled. unread: for each
+    partition with records that the group has not committed, the offset of the first; asks the brokers.
+    patience: seconds without a record after which all that was polled is committed.
+    """
+
+    def __init__(
+        self,
+        reading: Callable[[], Set[int]],
+        polled: Callable[[], int],
+        unread: Callable[[], Mapping[int, int]],
+        patience: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reading, self._polled, self._ask = reading, polled, unread
+        self._patience, self._clock = patience, clock
+        self._before, self._since = -1, 0.0
+        self._unread: Mapping[int, int] = {}
+
+    @property
+    def suspected(self) -> bool:
+        return bool(self._unread)
+
+    def look(self) -> list[int]:
+        """Partitions in which the first record to read is the same as in the last look, though nothing was
+        polled since. Blocks; raises `BrokerError`."""
+        polled, reading, now = self._polled(), frozenset(self._reading()), self._clock()
+        if polled != self._before or not reading:
+            self._before, self._since, self._unread = polled, now, {}
+        if now - self._since < self._patience:
+            return []
+        last, self._unread = self._unread, {one: at for one, at in self._ask().items() if one in reading}
+        if self._polled() != polled:
+            return []
+        return sorted(one for one, at in self._unread.items() if last.get(one) == at)
+
+
 class Watchdog:
     """Looks at the group on a thread of its own, from `open` on: every `LOOK_EVERY_S` seconds while something
     is wrong or changes, else ever more seldom, in the end once a minute. A member that is not static looks
-    only while it owns nothing.
+    at the group only while it owns nothing.
 
-    look: asks the brokers. owned: the partitions of this member. rejoin: has it join again. make_member: a
-    source of the group, not a static member. threads: where the thread's failures show.
+    look: asks the brokers. owned: the partitions of this member. blind: whether it reads what it should.
+    make_member: a source of the group, not a static member. threads: where the thread's failures show.
     """
 
     def __init__(
@@ -110,14 +145,14 @@ class Watchdog:
         topic: str,
         look: Callable[[], Ownership],
         owned: Callable[[], Set[int]],
-        rejoin: Callable[[], None],
+        blind: Blindness,
         make_member: Callable[[], Source],
         threads: Threads,
         *,
         static: bool,
     ) -> None:
         self._topic, self._look, self._owned = topic, look, owned
-        self._rejoin, self._make_member, self._threads = rejoin, make_member, threads
+        self._blind, self._make_member, self._threads = blind, make_member, threads
         self._static = static
         self._suspicion = Suspicion(static)
         self._closed = threading.Event()
@@ -152,28 +187,35 @@ class Watchdog:
         while not self._closed.wait(LOOK_EVERY_S * random.uniform(1 - JITTER, 1 + JITTER)):
             own = frozenset(self._owned())
             changed, before, rested = own != before, own, rested + 1
-            if own and not self._static:
-                self._seen, self._orphaned_since = None, None
-            elif changed or rested > rests:
+            if changed or rested > rests:
                 wrong = self._looked(own)
                 rests, rested = 0 if wrong or changed else min(2 * rests + 1, MOST_RESTS), 0
             self._threads.alive(WATCHDOG)
 
     def _looked(self, own: Set[int]) -> bool:
-        """Look at the group, and do what is to be done; whether partitions are unowned."""
+        """Look, and do what is to be done; whether something is wrong."""
         try:
-            self._seen = self._look()
-            action = self._suspicion.judge(own, self._seen)
-            self._note_orphaned(own)
-            if action is Action.NUDGE:
-                self._nudge()
-            elif action is Action.REJOIN:
-                log.warning(_JOINS_AGAIN, sorted(self._suspicion.unowned))
-                self._rejoin()
-            elif action is Action.END:
-                self._end(BrokerError(_ORPHANED.format(self._topic, sorted(self._suspicion.unowned))))
+            if own and not self._static:
+                self._seen, self._orphaned_since = None, None
+                wrong = False
+            else:
+                wrong = self._looked_at_group(own)
+            if (stuck := self._blind.look()) and self._look().stable:
+                self._end(BrokerError(_BLIND.format(self._topic, stuck)))
+            return wrong or self._blind.suspected
         except BrokerError as error:
             log.info("the group was not looked at: %s", error)
+            return False
+
+    def _looked_at_group(self, own: Set[int]) -> bool:
+        """Whether partitions are unowned."""
+        self._seen = self._look()
+        action = self._suspicion.judge(own, self._seen)
+        self._note_orphaned(own)
+        if action is Action.NUDGE:
+            self._nudge()
+        elif action is Action.END:
+            self._end(BrokerError(_ORPHANED.format(self._topic, sorted(self._suspicion.unowned))))
         return bool(self._suspicion.unowned)
 
     def _note_orphaned(self, own: Set[int]) -> None:
@@ -206,7 +248,10 @@ class _Joined:
     def on_lost(self, partitions: Sequence[int]) -> None: ...
 
 
-_JOINS_AGAIN = "nobody owns partitions %s, and this worker owns none: it joins the group again"
 _ORPHANED = (
     "{0}: nobody owns partitions {1}, yet the group gives this worker none; it ends, to be started again"
+)
+_BLIND = (
+    "{0}: this worker owns partitions {1}, in which events wait, and its client reads none; it ends, to be "
+    "started again"
 )

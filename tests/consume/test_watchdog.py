@@ -11,12 +11,12 @@ import pytest
 from stream.background import WATCHDOG, Threads
 from stream.consume import watchdog
 from stream.consume.source import RebalanceListener
-from stream.consume.watchdog import Action, Ownership, Suspicion, Watchdog
+from stream.consume.watchdog import Action, Blindness, Ownership, Suspicion, Watchdog
 from stream.errors import BrokerError, BrokerUnavailable
 from tests.failing import KINDS, PATIENT, Fuse
 from tests.state.cluster import wait
 
-WAIT, NUDGE, REJOIN, END = Action
+WAIT, NUDGE, END = Action
 LOOK_S = 0.01
 
 
@@ -71,10 +71,10 @@ def test_what_is_given_out_in_time_is_left_alone() -> None:
     assert set(judged(set(), [group({1, 2, 3}), group({0, 1})] * 5, static=False)) == {WAIT}
 
 
-def test_a_member_that_owns_nothing_joins_again_and_ends_if_that_does_not_help() -> None:
-    looks = [group(set())] * 7
-    assert judged(set(), looks, static=False) == [WAIT, WAIT, REJOIN, WAIT, WAIT, WAIT, END]
-    assert judged(set(), looks, static=True) == [WAIT, NUDGE, REJOIN, NUDGE, WAIT, WAIT, END]
+def test_a_member_that_owns_nothing_ends() -> None:
+    looks = [group(set())] * 5
+    assert judged(set(), looks, static=False) == [WAIT, WAIT, WAIT, WAIT, END]
+    assert judged(set(), looks, static=True) == [WAIT, NUDGE, WAIT, NUDGE, END]
     assert set(judged({0}, looks, static=False)) == {WAIT}
 
 
@@ -83,12 +83,13 @@ def test_a_spare_member_is_left_alone() -> None:
 
 
 class Kafka:
-    """A group that is looked at. joins: calls of `rejoin`; comes: members that came and went."""
+    """A group that is looked at. comes: members that came and went. unread: what it has not committed."""
 
     def __init__(self) -> None:
         self.ownership: Ownership = group(set())
         self.own: Set[int] = set()
-        self.looks = self.joins = self.comes = 0
+        self.looks = self.asked = self.comes = self.polled = 0
+        self.unread: dict[int, int] = {}
         self.away = False
         self.ended: list[BrokerError] = []
 
@@ -98,8 +99,9 @@ class Kafka:
             raise BrokerUnavailable("nobody answers")
         return self.ownership
 
-    def rejoin(self) -> None:
-        self.joins += 1
+    def ask(self) -> dict[int, int]:
+        self.asked += 1
+        return self.unread
 
     def member(self) -> Member:
         return Member(self)
@@ -133,7 +135,12 @@ def watching(
         "in",
         fuse.function("look", kafka.look),
         fuse.function("owned", lambda: kafka.own),
-        fuse.function("rejoin", kafka.rejoin),
+        Blindness(
+            fuse.function("reading", lambda: kafka.own),
+            fuse.function("polled", lambda: kafka.polled),
+            fuse.function("unread", kafka.ask),
+            patience=0.05,
+        ),
         fuse.maker(kafka.member),
         threads or Threads(),
         static=static,
@@ -147,7 +154,7 @@ def test_a_worker_for_which_nothing_helps_ends_with_exit_code_3() -> None:
     kafka = Kafka()
     with watching(kafka, static=True):
         wait(lambda: bool(kafka.ended))
-    assert (kafka.joins, kafka.comes) == (1, 2)
+    assert kafka.comes == 2
     assert kafka.ended[0].exit_code == 3
     assert str(kafka.ended[0]) == (
         "in: nobody owns partitions [0, 1, 2, 3], yet the group gives this worker none; it ends, to be "
@@ -171,6 +178,61 @@ def test_while_nothing_is_wrong_looks_become_rare() -> None:
         assert 1 <= calm.looks <= 5
         calm.ownership = group({0, 1, 2, 3}, partitions=5)
         wait(lambda: calm.comes == 1)
+
+
+def test_a_worker_whose_client_reads_none_of_what_waits_ends_with_exit_code_3() -> None:
+    kafka = Kafka()
+    kafka.own, kafka.unread = {0, 1}, {1: 7, 2: 0}
+    with watching(kafka, static=False):
+        wait(lambda: bool(kafka.ended))
+    assert kafka.ended[0].exit_code == 3
+    assert str(kafka.ended[0]) == (
+        "in: this worker owns partitions [1], in which events wait, and its client reads none; it ends, to "
+        "be started again"
+    )
+
+
+def test_a_worker_that_reads_nothing_because_the_group_rebalances_goes_on() -> None:
+    kafka = Kafka()
+    kafka.own, kafka.unread, kafka.ownership = {0, 1}, {1: 7}, group({0, 1}, stable=False)
+    with watching(kafka, static=False):
+        wait(lambda: kafka.looks >= 3)
+    assert kafka.ended == []
+
+
+def test_a_worker_is_not_blind_while_it_polls_or_gets_on_or_reads_nothing() -> None:
+    now, polled, unread, reading = 0.0, 0, {0: 5, 1: 2}, {0}
+
+    def look(seconds: float) -> list[int]:
+        nonlocal now
+        now += seconds
+        return blind.look()
+
+    blind = Blindness(lambda: reading, lambda: polled, lambda: dict(unread), 10.0, lambda: now)
+    assert [look(0), look(9), look(1)] == [[], [], []]
+    assert blind.suspected
+    polled += 1
+    assert [look(5), look(5), look(5)] == [[], [], []]
+    unread[0] = 6
+    assert look(5) == []
+    reading.clear()
+    assert [look(5), look(50)] == [[], []]
+    assert not blind.suspected
+    reading.add(1)
+    assert [look(20), look(5)] == [[], [1]]
+
+
+def test_a_busy_or_a_caught_up_worker_asks_the_brokers_seldom_or_never() -> None:
+    busy, idle = Kafka(), Kafka()
+    busy.own = idle.own = {0, 1}
+
+    def polls() -> bool:
+        busy.polled += 1
+        return idle.asked >= 2
+
+    with watching(busy, static=False), watching(idle, static=False):
+        wait(polls)
+    assert busy.asked == 0
 
 
 def test_it_says_why_a_worker_owns_nothing() -> None:

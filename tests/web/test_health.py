@@ -177,7 +177,7 @@ def test_a_worker_that_makes_no_progress_is_unhealthy() -> None:
     worker = build_worker(settings)
     try:
         assert worker.health.unhealthy() is None
-        assert worker.health.unready() == "no partition is assigned: joining the group"
+        assert worker.health.unready() == "starting: waiting for the broker"
         time.sleep(0.3)
         assert "no progress" in (worker.health.unhealthy() or "")
     finally:
