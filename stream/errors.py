@@ -4,6 +4,9 @@
     ├── SettingsError          a setting is unknown, wrong or contradicts another
     ├── BrokerError            the broker answered with an error or not at all
     │   ├── BrokerUnavailable  no broker answered in time
+    │   ├── RefusalError       the cluster refuses for good: a right, a limit, a log-in
+    │   │   └── ConnectionRefused   it refuses the connection itself
+    │   │       └── SettingRefused  because of a setting
     │   ├── TopicError         a topic is missing or has other settings than wanted
     │   ├── GapError           input or state between the last commit and now is gone
     │   └── EpochError         what was done since the last commit is lost, and has to be done again
@@ -44,6 +47,18 @@ class BrokerError(VitalstreamError):
 
 class BrokerUnavailable(BrokerError):
     pass
+
+
+class RefusalError(BrokerError):
+    """Asking again would not help. Says what was refused, and what to do."""
+
+
+class ConnectionRefused(RefusalError):
+    pass
+
+
+class SettingRefused(ConnectionRefused):
+    exit_code = SettingsError.exit_code
 
 
 class TopicError(BrokerError):

@@ -31,11 +31,13 @@ class Creation(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Topic:
     """A topic that exists. id: as Kafka's own tools write it (KIP-516), `UNKNOWN` if the broker has none: a
-    topic that is deleted and made again has another. replication_factor: the least of its partitions."""
+    topic that is deleted and made again has another. replication_factor: the least of its partitions.
+    allowed: the operations that this user may do, in Kafka's words (READ, DESCRIBE_CONFIGS)."""
 
     id: str
     partitions: int
     replication_factor: int
+    allowed: Set[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from kafka.errors import (
     for_code,
 )
 
-from stream._kafka_python import configuration, create, translated
+from stream._kafka_python import Contact, configuration, create, translated
 from stream.admin.admin import REQUEST_TIMEOUT_S, UNKNOWN, Creation, Group, Topic, TopicSpec
 from stream.connection import Connection
-from stream.errors import BrokerUnavailable, TopicError
+from stream.errors import BrokerError, RefusalError, TopicError
 
 
 class KafkaPythonAdmin:
@@ -30,9 +30,9 @@ class KafkaPythonAdmin:
         known = KafkaAdminClient.DEFAULT_CONFIG.keys()
         own = {"metrics_enabled": False, "request_timeout_ms": int(1000 * REQUEST_TIMEOUT_S)}
         settings = configuration(connection, own)
-        self._client: KafkaAdminClient = create(
-            KafkaAdminClient, {name: value for name, value in settings.items() if name in known}
-        )
+        self._contact = Contact()
+        settings = {name: value for name, value in settings.items() if name in known}
+        self._client: KafkaAdminClient = create(KafkaAdminClient, settings, self._contact)
 
     def create(self, specs: Sequence[TopicSpec]) -> Creation:
         wanted = {
@@ -50,7 +50,7 @@ class KafkaPythonAdmin:
             if error is TopicAlreadyExistsError:
                 existing.append(topic["name"])
             elif topic["error_code"]:
-                raise TopicError(f"{topic['name']}: not created: {topic['error_message'] or error.__name__}")
+                raise self._not_created(topic["name"], error(topic["error_message"] or ""))
             else:
                 created.append(topic["name"])
         self._ask("waiting for topics", self._client.wait_for_topics, created)
@@ -61,14 +61,17 @@ class KafkaPythonAdmin:
 
     def topics(self, names: Sequence[str]) -> dict[str, Topic]:
         found = {}
-        for topic in self._ask("describing topics", self._client.describe_topics, list(names)):
+        for topic in self._ask(f"describing {', '.join(names)}", self._client.describe_topics, list(names)):
             error = for_code(topic["error_code"])
             if error is UnknownTopicOrPartitionError:
                 continue
             if topic["error_code"]:
                 raise translated(error(), f"describing {topic['name']}")
             copies = min((len(one["replica_nodes"]) for one in topic["partitions"]), default=0)
-            found[topic["name"]] = Topic(_id(topic.get("topic_id")), len(topic["partitions"]), copies)
+            allowed = frozenset(topic.get("authorized_operations") or ())
+            found[topic["name"]] = Topic(
+                _id(topic.get("topic_id")), len(topic["partitions"]), copies, allowed
+            )
         return found
 
     def configs(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -83,11 +86,11 @@ class KafkaPythonAdmin:
 
     def group(self, name: str) -> Group:
         """A coordinator that has moved says so in the answer, and kafka-python raises nothing."""
-        found = self._ask("describing the group", self._client.describe_groups, [name])[name]
+        found = self._ask(f"describing the group {name}", self._client.describe_groups, [name])[name]
         if found["error"] is not None and found["group_state"] != "Dead":
             if GroupIdNotFoundError.__name__ in found["error"]:
                 return Group(False, [])
-            raise BrokerUnavailable(f"describing the group {name}: {found['error']}")
+            raise translated(KafkaError(found["error"]), f"describing the group {name}")
         return Group(found["group_state"] == "Stable", [_owned(member) for member in found["members"]])
 
     def close(self) -> None:
@@ -95,7 +98,12 @@ class KafkaPythonAdmin:
 
     def _configs(self, resources: list[ConfigResource], kind: str) -> dict[str, dict[str, str]]:
         describe = self._client.describe_configs
-        answer = self._ask("reading settings", describe, resources, config_filter="all")
+        answer = self._ask(
+            f"reading settings of {', '.join(one.name for one in resources)}",
+            describe,
+            resources,
+            config_filter="all",
+        )
         found = {}
         for name, settings in answer[kind].items():
             if not settings:  # kafka-python leaves the error out
@@ -107,7 +115,11 @@ class KafkaPythonAdmin:
         try:
             return request(*arguments, **keywords)
         except KafkaError as error:
-            raise translated(error, doing) from error
+            raise self._contact.translated(error, doing) from error
+
+    def _not_created(self, topic: str, error: KafkaError) -> BrokerError:
+        failed = translated(error, f"creating {topic}")
+        return failed if isinstance(failed, RefusalError) else TopicError(f"{topic}: not created: {error}")
 
 
 def _id(given: str | None) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from confluent_kafka import (
@@ -25,16 +25,14 @@ from confluent_kafka.admin import (
     TopicDescription,
 )
 
-from stream._librdkafka import configuration, create, reason, translated
+from stream._librdkafka import Contact, configuration, create, reason
 from stream.admin.admin import REQUEST_TIMEOUT_S, UNKNOWN, Creation, Group, Topic, TopicSpec
 from stream.connection import Connection
-from stream.errors import BrokerError, BrokerUnavailable, TopicError
-
-log = logging.getLogger(__name__)
-log.addFilter(lambda record: "is a consumer property and will be ignored" not in record.getMessage())
+from stream.errors import BrokerError, BrokerUnavailable, RefusalError, TopicError
 
 Result = TypeVar("Result")
 
+SLICE_S = 0.5
 USABLE_S = 10.0
 LOOK_EVERY_S = 0.05
 NO_ID = str(Uuid(0, 0))
@@ -44,9 +42,8 @@ class LibrdkafkaAdmin:
     """An `Admin`. Making one does not connect."""
 
     def __init__(self, connection: Connection) -> None:
-        settings = configuration(connection, {"error_cb": self._on_error})
-        self._refusal: BrokerError | None = None
-        self._client = create(AdminClient, settings, logger=log)
+        self._contact = Contact()
+        self._client = create(AdminClient, configuration(connection, {"error_cb": self._contact}))
 
     def create(self, specs: Sequence[TopicSpec]) -> Creation:
         wanted = [
@@ -61,7 +58,7 @@ class LibrdkafkaAdmin:
         created, existing = [], []
         for topic, future in self._client.create_topics(wanted, request_timeout=REQUEST_TIMEOUT_S).items():
             try:
-                future.result()
+                self._result(future)
                 created.append(topic)
             except KafkaException as error:
                 if reason(error).code() != KafkaError.TOPIC_ALREADY_EXISTS:
@@ -77,7 +74,7 @@ class LibrdkafkaAdmin:
 
     def topics(self, names: Sequence[str]) -> dict[str, Topic]:
         return {
-            name: Topic(_id(found.topic_id), len(found.partitions), _copies(found))
+            name: Topic(_id(found.topic_id), len(found.partitions), _copies(found), _allowed(found))
             for name, found in self._described(names).items()
         }
 
@@ -93,7 +90,7 @@ class LibrdkafkaAdmin:
     def group(self, name: str) -> Group:
         asked = self._client.describe_consumer_groups([name], request_timeout=REQUEST_TIMEOUT_S)
         try:
-            found: ConsumerGroupDescription = asked[name].result()
+            found: ConsumerGroupDescription = self._result(asked[name])
         except KafkaException as error:
             if reason(error).code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return Group(False, [])
@@ -102,17 +99,21 @@ class LibrdkafkaAdmin:
         return Group(stable, [_owned(member) for member in found.members])
 
     def close(self) -> None:
-        """Repeatable. The client is let go here: it and the callback that it holds know each other."""
+        """Repeatable. librdkafka's client is closed by being forgotten."""
         self.__dict__.pop("_client", None)
 
     def _described(self, names: Sequence[str]) -> dict[str, TopicDescription]:
         if not names:
             return {}
-        asked = self._client.describe_topics(TopicCollection(list(names)), request_timeout=REQUEST_TIMEOUT_S)
+        asked = self._client.describe_topics(
+            TopicCollection(list(names)),
+            request_timeout=REQUEST_TIMEOUT_S,
+            include_authorized_operations=True,
+        )
         found = {}
         for name, future in asked.items():
             try:
-                found[name] = future.result()
+                found[name] = self._result(future)
             except KafkaException as error:
                 if reason(error).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise self._failed(error, f"describing {name}") from error
@@ -140,24 +141,28 @@ class LibrdkafkaAdmin:
 
     def _answer(self, asked: Future[Result], doing: str) -> Result:
         try:
-            return asked.result()
+            return self._result(asked)
         except KafkaException as error:
             raise self._failed(error, doing) from error
 
+    def _result(self, asked: Future[Result]) -> Result:
+        """Raises a refusal of the connection as soon as it is known, long before the request times out."""
+        while True:
+            with suppress(TimeoutError):
+                return asked.result(SLICE_S)
+            self._client.poll(0)
+            self._contact.check()
+
     def _not_created(self, topic: str, error: KafkaException) -> BrokerError:
         failed = self._failed(error, f"creating {topic}")
-        if isinstance(failed, BrokerUnavailable):
+        if isinstance(failed, BrokerUnavailable | RefusalError):
             return failed
         return TopicError(f"{topic}: not created: {reason(error).str()}")
 
     def _failed(self, error: KafkaException, doing: str) -> BrokerError:
         """What the client as a whole was refused says more than the time-out of one request."""
         self._client.poll(0)
-        return self._refusal or translated(reason(error), doing)
-
-    def _on_error(self, error: KafkaError) -> None:
-        if error.fatal() or error.code() == KafkaError._AUTHENTICATION:
-            self._refusal = translated(error, "administration")
+        return self._contact.translated(reason(error), doing)
 
 
 def _id(given: Uuid) -> str:
@@ -166,6 +171,10 @@ def _id(given: Uuid) -> str:
 
 def _copies(topic: TopicDescription) -> int:
     return min((len(one.replicas) for one in topic.partitions), default=0)
+
+
+def _allowed(topic: TopicDescription) -> set[str]:
+    return {operation.name for operation in topic.authorized_operations or ()}
 
 
 def _values(entries: Mapping[str, Any]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from stream.seldom import Seldom
 from stream.settings import Settings, load
 
 KAFKA = (
@@ -73,5 +74,8 @@ def _flag(name: str) -> inspect.Parameter:
 
 def start_logging(level: str) -> None:
     """Log to standard error."""
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.addFilter(Seldom())
+    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=level, format=form, handlers=[handler])
     logging.getLogger("kafka").setLevel(max(logging.getLogger().level, logging.WARNING))

@@ -14,11 +14,11 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 from kafka.structs import MemberState
 
-from stream._kafka_python import configuration, create, translated
+from stream._kafka_python import Contact, configuration, create, not_done
 from stream.connection import Connection
 from stream.consume._handover import Handover
-from stream.consume.source import HEARTBEAT_MS, RebalanceListener
-from stream.errors import CommitError, GapError, SettingsError, TopicError
+from stream.consume.source import HEARTBEAT_MS, RebalanceListener, await_topic
+from stream.errors import CommitError, GapError, SettingsError
 from stream.records import Records
 
 Result = TypeVar("Result")
@@ -63,7 +63,8 @@ class KafkaPythonSource:
                 "metrics_enabled": False,
             },
         )
-        self._consumer: KafkaConsumer = create(KafkaConsumer, settings)
+        self._contact = Contact()
+        self._consumer: KafkaConsumer = create(KafkaConsumer, settings, self._contact)
         self._handover = Handover(self._consumer._net.call_soon_threadsafe)
         self._group_id = group_id
         self._with_headers = with_headers
@@ -76,8 +77,7 @@ class KafkaPythonSource:
         if self._group_id is None:
             raise SettingsError("subscribing needs a consumer group")
         self._topic = topic
-        if not self._consumer.partitions_for_topic(topic):  # of which `poll` would say nothing
-            raise TopicError(f"{topic}: there is no such topic")
+        await_topic(self, topic)
         hold = self.hold if held else None
         self._consumer.subscribe([topic], listener=_Listener(self._handover, self._owned, listener, hold))
 
@@ -107,6 +107,7 @@ class KafkaPythonSource:
                 self._consumer.seek(where, offset)
 
     def poll(self, max_records: int, timeout: float) -> Records:
+        self._contact.check()
         polled = self._poll(max_records, int(timeout * 1000))
         deadline = time.monotonic() + REBALANCE_TIMEOUT_S
         while self._rebalances() and not polled and time.monotonic() < deadline:
@@ -131,7 +132,9 @@ class KafkaPythonSource:
         try:
             self._consumer.commit(wanted, timeout_ms=REQUEST_TIMEOUT_MS)
         except KafkaError as error:
-            raise CommitError(f"{self._topic}: offsets were not committed: {error}") from None
+            raise not_done(
+                error, f"committing offsets of {self._topic}{self._in_group()}", CommitError
+            ) from error
 
     def group_metadata(self) -> Any:
         return self._consumer.group_metadata()
@@ -165,7 +168,7 @@ class KafkaPythonSource:
         try:
             return len(self._consumer.partitions_for_topic(topic) or ())
         except KafkaError as error:
-            raise translated(error, f"asking about {topic}") from None
+            raise self._contact.translated(error, f"asking about {topic}") from error
 
     def beginning_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
         return self._bounds(self._consumer.beginning_offsets, partitions)
@@ -202,6 +205,9 @@ class KafkaPythonSource:
             self._consumer._coordinator.request_rejoin()
         return bool(self._owned)
 
+    def _in_group(self) -> str:
+        return f" in the group {self._group_id}" if self._group_id else ""
+
     def _coordinates(self, partitions: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, partition) for partition in partitions]
 
@@ -209,7 +215,9 @@ class KafkaPythonSource:
         try:
             return ask(about, timeout_ms=REQUEST_TIMEOUT_MS)
         except KafkaError as error:
-            raise translated(error, f"reading offsets of {self._topic}") from None
+            raise self._contact.translated(
+                error, f"reading offsets of {self._topic}{self._in_group()}"
+            ) from error
 
     def _bounds(self, ask: Callable[..., dict[Any, int]], partitions: Sequence[int]) -> dict[int, int]:
         found = self._request(ask, self._coordinates(partitions))
@@ -218,10 +226,10 @@ class KafkaPythonSource:
     def _blocking(self, call: Callable[[], Result]) -> Result:
         try:
             return self._handover.run(call)
-        except (OffsetOutOfRangeError, NoOffsetForPartitionError):
-            raise GapError(self._topic) from None
+        except (OffsetOutOfRangeError, NoOffsetForPartitionError) as error:
+            raise GapError(self._topic) from error
         except KafkaError as error:
-            raise translated(error, f"reading {self._topic}") from None
+            raise self._contact.translated(error, f"reading {self._topic}{self._in_group()}") from error
 
     def _records(self, records: list[Any]) -> Records:
         rows = len(records)

@@ -11,17 +11,19 @@ from typing import Any, cast
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import TopicMetadata
 
-from stream._librdkafka import configuration, create, reason, translated
+from stream._librdkafka import Contact, configuration, create, is_missing, not_done, reason, translated
 from stream.background import COMMIT, spawn
 from stream.connection import Connection
-from stream.consume.source import HEARTBEAT_MS, RebalanceListener
+from stream.consume.source import HEARTBEAT_MS, RebalanceListener, await_topic
 from stream.errors import BrokerError, BrokerUnavailable, CommitError, GapError, SettingsError
 from stream.records import Headers, Records
 
 log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S = 10.0
+SLICE_S = 2.0
 COMMIT_TIMEOUT_S = 10.0
 COMMIT_RETRY_S = 0.1
 NO_GROUP = "vitalstream-no-group"
@@ -53,6 +55,7 @@ class LibrdkafkaSource:
         auto_offset_reset: str = "earliest",
         to_end: bool = False,
     ) -> None:
+        self._contact = Contact(fatal=True)
         settings = configuration(
             connection,
             {
@@ -67,10 +70,10 @@ class LibrdkafkaSource:
                 "enable.partition.eof": to_end,
                 "fetch.wait.max.ms": 10 if to_end else 500,
                 "fetch.queue.backoff.ms": 10,  # by default a full queue, once emptied, waits a second
-                "error_cb": self._on_error,
+                "error_cb": self._contact,
             },
         )
-        self._consumer = create(Consumer, settings, logger=log)
+        self._consumer = create(Consumer, settings)
         self._group_id = group_id
         self._with_headers = with_headers
         self._topic = ""
@@ -79,8 +82,7 @@ class LibrdkafkaSource:
         self._assigned: set[int] = set()
         self._reading: set[int] = set()
         self._left = False
-        self._fatal: BrokerError | None = None
-        self._closed = False
+        self._closed = self._subscribed = False
         self._revoking = False
         self._pending: Future[KafkaError | None] | None = None
 
@@ -88,6 +90,7 @@ class LibrdkafkaSource:
         if self._group_id is None:
             raise SettingsError("subscribing needs a consumer group")
         self._topic = topic
+        await_topic(self, topic)
 
         def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             self._read([] if held else partitions)
@@ -107,6 +110,7 @@ class LibrdkafkaSource:
             return callback
 
         self._consumer.subscribe([topic], assigned, gone(listener.on_revoked), gone(listener.on_lost))
+        self._subscribed = True
 
     def hold(self, partitions: Sequence[int]) -> None:
         self._leave(partitions)
@@ -126,8 +130,7 @@ class LibrdkafkaSource:
             messages = [first]
             if max_records > 1:
                 messages += self._consumer.consume(max_records - 1, 0)
-        if self._fatal is not None:
-            raise self._fatal
+        self._contact.check()
         if self._to_end:
             self._note_ends(messages)
         if any(map(Message.error, messages)):
@@ -153,7 +156,7 @@ class LibrdkafkaSource:
         deadline = time.monotonic() + COMMIT_TIMEOUT_S
         while (error := self._try_commit(offsets)) is not None:
             if error.code() not in MAY_PASS or time.monotonic() > deadline:
-                raise CommitError(f"{self._topic}: offsets were not committed: {error.str()}")
+                raise not_done(error, f"committing offsets of {self._topic}{self._in_group()}", CommitError)
             time.sleep(COMMIT_RETRY_S)
 
     def group_metadata(self) -> Any:
@@ -163,10 +166,14 @@ class LibrdkafkaSource:
         try:
             found = self._consumer.committed(self._coordinates(partitions), timeout=REQUEST_TIMEOUT_S)
         except KafkaException as error:
-            raise translated(reason(error), "reading committed offsets") from None
+            raise self._failed(
+                error, f"reading committed offsets of {self._topic}{self._in_group()}"
+            ) from error
         for one in found:
             if one.error is not None:
-                raise translated(one.error, f"reading the committed offset of partition {one.partition}")
+                raise translated(
+                    one.error, f"reading the committed offset of {self._at(one)}{self._in_group()}"
+                )
         return {one.partition: one.offset for one in found if one.offset >= 0}
 
     def lag(self) -> dict[int, int]:
@@ -181,10 +188,9 @@ class LibrdkafkaSource:
         return self._ended
 
     def partition_count(self, topic: str) -> int:
-        try:
-            found = self._consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic]
-        except KafkaException as error:
-            raise translated(reason(error), f"asking about {topic}") from None
+        found = self._metadata(topic)
+        if found.error is not None and not is_missing(found.error):
+            raise translated(found.error, f"asking about {topic}")
         return len(found.partitions or ())
 
     def beginning_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
@@ -198,6 +204,34 @@ class LibrdkafkaSource:
             self._closed = True
             self._consumer.close()
 
+    def _metadata(self, topic: str) -> TopicMetadata:
+        """In slices: a refusal that is known ends the waiting."""
+        deadline = time.monotonic() + REQUEST_TIMEOUT_S
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                found: TopicMetadata = self._consumer.list_topics(topic, timeout=min(left, SLICE_S)).topics[
+                    topic
+                ]
+                return found
+            except KafkaException as error:
+                failed = self._failed(error, f"asking about {topic}")
+                if left <= SLICE_S or not isinstance(failed, BrokerUnavailable):
+                    raise failed from error
+
+    def _failed(self, error: KafkaException, doing: str) -> BrokerError:
+        """What the connections report comes in `poll`; but as soon as it may, a poll also returns records and
+        runs callbacks."""
+        if not (self._assigned or self._subscribed):
+            self._consumer.poll(0)
+        return self._contact.translated(reason(error), doing)
+
+    def _in_group(self) -> str:
+        return f" in the group {self._group_id}" if self._group_id else ""
+
+    def _at(self, where: TopicPartition) -> str:
+        return f"{self._topic}/{where.partition}"
+
     def _coordinates(
         self, partitions: Iterable[int], offsets: Mapping[int, int] | None = None
     ) -> list[TopicPartition]:
@@ -210,7 +244,7 @@ class LibrdkafkaSource:
         try:
             ends = self._consumer.get_watermark_offsets(where, timeout=REQUEST_TIMEOUT_S)
         except KafkaException as error:
-            raise translated(reason(error), f"{self._topic}/{partition}: reading its offsets") from None
+            raise self._failed(error, f"reading offsets of {self._at(where)}") from error
         if ends is None:
             raise BrokerUnavailable(f"{self._topic}/{partition}: its offsets did not come in time")
         return ends
@@ -260,14 +294,9 @@ class LibrdkafkaSource:
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise GapError(self._topic, message.partition())
         if error.code() != KafkaError._MAX_POLL_EXCEEDED:
-            raise translated(error, f"reading {self._topic}")
+            raise translated(error, f"reading {self._topic}{self._in_group()}")
         log.warning("polled too seldom: the group has given this member's partitions to others")
         return False
-
-    def _on_error(self, error: KafkaError) -> None:
-        """Of the client as a whole. A broker that is away is no error: librdkafka goes on trying."""
-        if error.fatal() or error.code() == KafkaError._AUTHENTICATION:
-            self._fatal = translated(error, "consumer")
 
     def _records(self, messages: list[Message]) -> Records:
         rows = len(messages)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from stream.errors import BrokerUnavailable, TopicError
 from stream.records import Records
+from stream.refusals import RIGHTS
 
 HEARTBEAT_MS = 1000
 """A member learns of a rebalance with its next heartbeat: for Kafka's default of three seconds partitions
 would rest when another member leaves."""
+
+
+START_TIMEOUT_S = 20.0
+RETRY_S = 0.2
 
 
 class RebalanceListener(Protocol):
@@ -83,3 +90,27 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Revoke (through the listener), leave the group, release everything. Repeatable."""
+
+
+class Asking(Protocol):
+    """What `await_topic` needs of a source."""
+
+    def partition_count(self, topic: str) -> int: ...
+    def end_offsets(self, partitions: Sequence[int]) -> dict[int, int]: ...
+
+
+def await_topic(source: Asking, topic: str) -> None:
+    """Wait until the leader of the first partition of the source's topic answers: a client that is refused,
+    or that is sent to an address at which nobody is, would wait for ever. Raises `TopicError` if it is
+    missing, `BrokerUnavailable` after `START_TIMEOUT_S`, `BrokerError`."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            if not source.partition_count(topic):
+                raise TopicError(f"{topic}: there is no such topic, or the user may not see it ({RIGHTS})")
+            source.end_offsets([0])
+            return
+        except BrokerUnavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_S)

@@ -14,9 +14,9 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 from kafka.producer.future import FutureRecordMetadata
 
-from stream._kafka_python import configuration, create
+from stream._kafka_python import Contact, configuration, create, not_done
 from stream.connection import Connection
-from stream.errors import DeliveryError
+from stream.errors import BrokerError, DeliveryError
 from stream.publish.sink import CLOSE_TIMEOUT_S, FULL_QUEUE_WAIT_S, MAX_RECORD_BYTES
 from stream.records import Outgoing
 
@@ -66,7 +66,7 @@ class KafkaPythonSink:
                 sent.futures.append(producer.send(topic, value, key, headers, partition, timestamp))
                 self._unacknowledged += 1
         except (KafkaError, ValueError) as error:
-            raise self._failed(topic, error) from None
+            raise self._failed(topic, error) from error
         self._reap()
 
     def service(self) -> None:
@@ -103,10 +103,11 @@ class KafkaPythonSink:
         return self._unacknowledged
 
     def _begin(self) -> None:
-        self._producer: KafkaProducer | None = create(KafkaProducer, self._settings)
+        self._contact = Contact()
+        self._producer: KafkaProducer | None = create(KafkaProducer, self._settings, self._contact)
         self._sent: deque[_Sent] = deque()
         self._unacknowledged = 0
-        self._failure: DeliveryError | None = None
+        self._failure: BrokerError | None = None
 
     def _release(self) -> None:
         producer, self._producer = self._producer, None
@@ -119,6 +120,7 @@ class KafkaPythonSink:
     def _open(self) -> KafkaProducer:
         if self._producer is None:
             raise DeliveryError("the sink is closed")
+        self._contact.check()
         if self._failure is not None:
             raise self._failure
         return self._producer
@@ -145,8 +147,8 @@ class KafkaPythonSink:
             if sent.on_acknowledged:
                 sent.on_acknowledged()
 
-    def _failed(self, topic: str, error: Exception) -> DeliveryError:
-        self._failure = DeliveryError(f"{topic}: a record was not delivered: {error or type(error).__name__}")
+    def _failed(self, topic: str, error: Exception) -> BrokerError:
+        self._failure = not_done(error, f"writing {topic}", DeliveryError)
         return self._failure
 
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from kafka import KafkaProducer, OffsetAndMetadata, TopicPartition
-from kafka.errors import AuthorizationError, KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.producer.future import FutureRecordMetadata
 
-from stream._kafka_python import configuration, create, translated
+from stream._kafka_python import Contact, configuration, create, not_done
 from stream.connection import Connection
-from stream.errors import BrokerError, BrokerUnavailable, CommitError, DeliveryError
+from stream.errors import BrokerError, CommitError, DeliveryError
 from stream.failpoints import reach
 from stream.publish._transaction import Transaction
 from stream.publish.kafka_python import MAX_UNACKNOWLEDGED, columns
@@ -46,7 +46,7 @@ class KafkaPythonTransactionalSink:
                 "metrics_enabled": False,
             },
         )
-        self._timeout = timeout
+        self._id, self._timeout = transactional_id, timeout
         self._producer: KafkaProducer | None = None
         self._transaction = Transaction()
         self._sent: deque[tuple[str, FutureRecordMetadata]] = deque()  # topic and report
@@ -62,7 +62,7 @@ class KafkaPythonTransactionalSink:
                 self._sent.append((topic, report))
         except (KafkaError, ValueError) as error:
             self._reap()
-            raise _lost(topic, error) from None
+            raise not_done(error, f"writing {topic}", DeliveryError) from error
         self._reap()
         if on_acknowledged:
             self._transaction.on_committed(on_acknowledged)
@@ -111,17 +111,23 @@ class KafkaPythonTransactionalSink:
             self._transaction.on_committed(on_committed)
         self._transaction.end(end, self._timeout + 1)
 
+    def abort(self) -> None:
+        self._finish()
+        if self._producer is not None and self._transaction.open:
+            manager, deadline = self._producer._transaction_manager, time.monotonic() + RESET_TIMEOUT_S
+            self._step(self._producer, deadline, manager.begin_abort)
+        self._transaction.give_up()
+        self._sent.clear()
+
     def reset(self) -> None:
         self._drop()
-        producer = create(KafkaProducer, self._settings)
+        contact = Contact()
+        producer = create(KafkaProducer, self._settings, contact)
         try:
             producer.init_transactions()
         except KafkaError as error:
             _end(producer)
-            if isinstance(error, AuthorizationError):
-                raise translated(error, "beginning transactions") from None
-            name = type(error).__name__
-            raise BrokerUnavailable(f"beginning transactions: {error or name}") from None
+            raise contact.translated(error, f"beginning transactions as {self._id}") from error
         self._producer = producer
 
     def close(self, *, flush: bool = True) -> None:
@@ -146,7 +152,7 @@ class KafkaPythonTransactionalSink:
         try:
             self._transaction.begin(self._producer.begin_transaction)
         except KafkaError as error:
-            raise _lost("the producer", error) from None
+            raise not_done(error, f"beginning a transaction as {self._id}", DeliveryError) from error
         return self._producer
 
     def _step(self, producer: KafkaProducer, deadline: float, step: Callable[[], Any]) -> None:
@@ -155,10 +161,8 @@ class KafkaPythonTransactionalSink:
             result = step()
             producer._sender.wakeup()
             done = result.wait(timeout_ms=max(deadline - time.monotonic(), 0) * 1000)
-        except AuthorizationError as error:
-            raise translated(error, "committing") from None
         except KafkaError as error:
-            raise CommitError(f"the epoch was not committed: {error or type(error).__name__}") from None
+            raise not_done(error, f"committing the epoch as {self._id}", CommitError) from error
         if not done:
             raise CommitError(f"the epoch was not committed in {self._timeout:g} s")
 
@@ -167,7 +171,7 @@ class KafkaPythonTransactionalSink:
         while self._sent and self._sent[0][1].is_done:
             topic, report = self._sent.popleft()
             if report.failed():
-                raise _lost(topic, report.exception)
+                raise not_done(report.exception, f"writing {topic}", DeliveryError)
 
     def _drop(self) -> None:
         try:
@@ -182,7 +186,3 @@ class KafkaPythonTransactionalSink:
 def _end(producer: KafkaProducer) -> None:
     producer._sender.force_close()  # it would wait for what is not acknowledged
     producer.close(timeout=CLOSE_TIMEOUT_S)
-
-
-def _lost(what: str, error: Exception) -> DeliveryError:
-    return DeliveryError(f"{what}: a record was not delivered: {error or type(error).__name__}")

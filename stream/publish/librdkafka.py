@@ -9,7 +9,6 @@ fatal to the producer. A report a record would cost as much again as producing i
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -21,14 +20,11 @@ from typing import Any
 import numpy as np
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from stream._librdkafka import configuration, create, reason
+from stream._librdkafka import Contact, close_quietly, configuration, create, not_done, reason
 from stream.connection import Connection
-from stream.errors import DeliveryError
+from stream.errors import BrokerError, DeliveryError
 from stream.publish.sink import CLOSE_TIMEOUT_S, FULL_QUEUE_WAIT_S, MAX_RECORD_BYTES
 from stream.records import Outgoing
-
-log = logging.getLogger(__name__)
-log.addFilter(lambda record: "enable.gapless.guarantee is experimental" not in record.getMessage())
 
 DELIVERY_TIMEOUT_MS = 120_000
 TIMEOUTS = ("message.timeout.ms", "delivery.timeout.ms")  # one property, two names
@@ -68,7 +64,7 @@ class LibrdkafkaSink:
                     record = (topic, value, key, partition, report, None, timestamp, headers)
                     self._produce_when_there_is_room(producer, record)
         except KafkaException as error:
-            self._fail(topic, reason(error))
+            self._fail(f"writing {topic}", reason(error))
         self._serve(producer.poll, 0)
         self._check_delivery()
         self._raise_failure()
@@ -106,15 +102,16 @@ class LibrdkafkaSink:
         return len(self._open())
 
     def _begin(self) -> None:
-        self._producer: Producer | None = create(Producer, self._settings, logger=log)
-        self._failure: DeliveryError | None = None
+        self._contact = Contact()
+        settings = self._settings | {"error_cb": self._contact}
+        self._producer: Producer | None = create(Producer, settings)
+        self._failure: BrokerError | None = None
         self._sent: deque[_Sent] = deque()
 
     def _release(self) -> None:
         producer, self._producer = self._producer, None
         if producer is not None:
-            producer.purge()
-            producer.close()
+            close_quietly(producer)
 
     def _open(self) -> Producer:
         if self._producer is None:
@@ -135,7 +132,7 @@ class LibrdkafkaSink:
 
         def report(error: KafkaError | None, _: Message) -> None:
             if error is not None:
-                self._fail(outgoing.topic, error)
+                self._fail(f"writing {outgoing.topic}", error)
                 return
             sent.waiting -= 1
             if not sent.waiting and on_acknowledged:
@@ -162,14 +159,14 @@ class LibrdkafkaSink:
         except (KafkaException, SystemError) as error:
             cause = error if isinstance(error, KafkaException) else error.__cause__
             if isinstance(cause, KafkaException):
-                self._fail("the producer", reason(cause))
+                self._fail("writing", reason(cause))
             elif self._failure is None:
                 raise
             return 0
 
-    def _fail(self, what: str, error: KafkaError) -> None:
+    def _fail(self, doing: str, error: KafkaError) -> None:
         if self._failure is None:
-            self._failure = DeliveryError(f"{what}: a record was not delivered: {error.str()}")
+            self._failure = not_done(error, doing, DeliveryError)
 
     def _check_delivery(self) -> None:
         while self._sent and not self._sent[0].waiting:
@@ -178,6 +175,7 @@ class LibrdkafkaSink:
             self._failure = DeliveryError(f"records are not acknowledged after {self._patience_s:g} s")
 
     def _raise_failure(self) -> None:
+        self._contact.check()
         if self._failure is not None:
             raise self._failure
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -11,27 +10,17 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from stream._librdkafka import create, reason, translated
+from stream._librdkafka import Contact, close_quietly, create, not_done, reason
 from stream.connection import Connection
-from stream.errors import BrokerError, BrokerUnavailable, CommitError, DeliveryError
+from stream.errors import BrokerError, CommitError, DeliveryError, EpochError, RefusalError
 from stream.failpoints import reach
 from stream.publish._transaction import Transaction
 from stream.publish.librdkafka import columns, producer_settings
 from stream.publish.sink import FULL_QUEUE_WAIT_S, RESET_TIMEOUT_S
 from stream.records import Outgoing
 
-log = logging.getLogger(__name__)
-log.addFilter(lambda record: "property and will be ignored" not in record.getMessage())  # of a consumer
-
 MAX_QUEUED = 500_000
 RETRY_S = 0.05
-NOT_ALLOWED = {
-    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
-    KafkaError.UNSUPPORTED_VERSION,
-}
 PURGED = {KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT}  # for another's failure
 
 
@@ -54,10 +43,12 @@ class LibrdkafkaTransactionalSink:
             "delivery.report.only.error": True,
             "on_delivery": self._lose,
         }
-        self._timeout = timeout
+        self._id, self._timeout = transactional_id, timeout
         self._producer: Producer | None = None
         self._transaction = Transaction()
-        self._lost: str | None = None
+        self._lost: BrokerError | None = None
+        self._undelivered = False  # some record of the transaction, perhaps for the failure of another
+        self._topics: dict[str, None] = {}
 
     def send(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None = None) -> None:
         self._produce(self._begun(), outgoing)
@@ -77,6 +68,11 @@ class LibrdkafkaTransactionalSink:
             return
         with self._as_delivery_error(self._producer):
             left = self._producer.flush(timeout)
+        if self._undelivered:  # the transaction has failed, and says why when it is asked to end
+            with self._as_delivery_error(self._producer):
+                self._producer.commit_transaction(timeout)
+        if self._lost is not None:
+            raise self._lost
         if left:
             raise DeliveryError(f"{left} records are not acknowledged after {timeout:g} s")
 
@@ -113,18 +109,25 @@ class LibrdkafkaTransactionalSink:
         finally:
             complete.put(sent)
 
+    def abort(self) -> None:
+        self._transaction.finish()
+        if self._producer is not None and self._transaction.open:
+            with self._as_delivery_error(self._producer):
+                self._producer.abort_transaction(RESET_TIMEOUT_S)
+        self._transaction.give_up()
+
     def reset(self) -> None:
         self._drop()
-        producer = create(Producer, self._settings, logger=log)
+        contact = Contact()
+        producer = create(Producer, self._settings | {"error_cb": contact})
         try:
             producer.init_transactions(RESET_TIMEOUT_S)
         except KafkaException as error:
-            producer.close()
-            cause = reason(error)
-            if cause.code() in NOT_ALLOWED:
-                raise translated(cause, "beginning transactions") from None
-            raise BrokerUnavailable(f"beginning transactions: {cause.str()}") from None
-        self._producer, self._lost = producer, None
+            with suppress(KafkaException, SystemError):
+                producer.poll(0)  # what is known of the connections
+            close_quietly(producer)
+            raise contact.translated(reason(error), f"beginning transactions as {self._id}") from error
+        self._producer, self._lost, self._undelivered = producer, None, False
 
     def close(self, *, flush: bool = True) -> None:
         """As `Sink.close`; what is not being committed is aborted, whether `flush` or not."""
@@ -152,12 +155,11 @@ class LibrdkafkaTransactionalSink:
         if stuck:
             return  # in use by a call that may never return; the next producer fences it
         if producer is not None:
-            for end in (producer.purge, producer.close):
-                with suppress(KafkaException, SystemError):  # it tells once more why it failed
-                    end()
+            close_quietly(producer)
 
     def _produce(self, producer: Producer, outgoing: Outgoing) -> None:
         produce, topic = producer.produce, outgoing.topic
+        self._topics[topic] = None
         try:
             for value, key, partition, timestamp, headers in zip(*columns(outgoing), strict=True):
                 try:
@@ -168,7 +170,7 @@ class LibrdkafkaTransactionalSink:
                     )
             producer.poll(0)
         except (KafkaException, SystemError) as error:
-            raise DeliveryError(f"{topic}: a record was not taken: {self._why(producer, error)}") from None
+            raise self._failure(producer, error, f"writing {topic}", DeliveryError) from error
 
     def _produce_when_there_is_room(self, producer: Producer, record: tuple[Any, ...]) -> None:
         deadline = time.monotonic() + self._timeout
@@ -186,14 +188,11 @@ class LibrdkafkaTransactionalSink:
                 step(max(deadline - time.monotonic(), RETRY_S))
                 return
             except (KafkaException, SystemError) as error:
-                if isinstance(error, KafkaException):
-                    cause = reason(error)
-                    if cause.code() in NOT_ALLOWED:
-                        raise translated(cause, "committing") from None
-                    if cause.retriable() and time.monotonic() < deadline:
-                        time.sleep(RETRY_S)
-                        continue
-                raise CommitError(f"the epoch was not committed: {self._why(producer, error)}") from None
+                again = isinstance(error, KafkaException) and reason(error).retriable()
+                if again and time.monotonic() < deadline:
+                    time.sleep(RETRY_S)
+                    continue
+                raise self._failure(producer, error, self._committing(), CommitError) from error
 
     @contextmanager
     def _as_delivery_error(self, producer: Producer) -> Iterator[None]:
@@ -201,16 +200,30 @@ class LibrdkafkaTransactionalSink:
         try:
             yield
         except (KafkaException, SystemError) as error:
-            raise DeliveryError(f"the producer: {self._why(producer, error)}") from None
+            raise self._failure(producer, error, self._committing(), DeliveryError) from error
 
     def _lose(self, error: KafkaError, record: Message) -> None:
+        self._undelivered = True
         if error.code() not in PURGED:
-            self._lost = self._lost or f"{record.topic()}: a record was not delivered: {error.str()}"
+            self._lost = self._lost or not_done(error, f"writing {record.topic()}", DeliveryError)
 
-    def _why(self, producer: Producer, error: BaseException) -> str:
-        """A record that was not delivered fails its transaction: later calls tell only the state, and the
-        report may be on its way. confluent-kafka leaves a `SystemError` where one ran after a fatal error."""
+    def _failure(
+        self, producer: Producer, error: BaseException, doing: str, kind: type[EpochError]
+    ) -> BrokerError:
+        """A record that was not delivered fails its transaction: later calls name only the state, and the
+        report may be on its way. confluent-kafka leaves a `SystemError` if one ran after a fatal error."""
         with suppress(KafkaException, SystemError):
             producer.poll(RETRY_S)
+        if isinstance(self._lost, RefusalError):
+            return self._lost
         cause = error if isinstance(error, KafkaException) else error.__cause__
-        return self._lost or (reason(cause).str() if isinstance(cause, KafkaException) else str(error))
+        if not isinstance(cause, KafkaException):
+            return kind(f"{doing}: {self._lost or type(error).__name__}")
+        found = not_done(reason(cause), doing, kind)
+        return (
+            found if isinstance(found, RefusalError) or self._lost is None else kind(f"{doing}: {self._lost}")
+        )
+
+    def _committing(self) -> str:
+        """What is being done, with the names of all that may be refused."""
+        return f"committing the epoch as {self._id} ({', '.join(self._topics)})"

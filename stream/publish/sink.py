@@ -65,6 +65,10 @@ class TransactionalSink(Sink, Protocol):
         `commit` or `flush` does, and raises `CommitError` where it was not committed or where nobody knows:
         then only `reset` is left to do. Raises `DeliveryError`."""
 
+    def abort(self) -> None:
+        """End the transaction, if one is open, so that nothing of it is ever visible. Blocks. Raises
+        `BrokerError`; then only `reset` is left to do."""
+
     def reset(self) -> None:
         """As `Sink.reset`: the broker aborts what is open under this transactional id, here or in a process
         that had it before, and takes nothing of it any more."""
