@@ -5,20 +5,29 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from importlib.metadata import version
 from typing import NamedTuple
 
 import typer
 
-from stream.admin.admin import partition_count
+from stream.admin.admin import Admin, partition_count
 from stream.assembly import choose_device, load_model
 from stream.clients import make_admin, make_source
 from stream.commands.options import ALL, Json, takes_settings
+from stream.commands.rights import rights
 from stream.commands.topics import wanted
 from stream.consume.source import Source
-from stream.errors import BrokerError, BrokerUnavailable, VitalstreamError
+from stream.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    ConnectionRefused,
+    RefusalError,
+    TopicError,
+    VitalstreamError,
+)
 from stream.settings import Settings
 from stream.topics import check
 
@@ -79,25 +88,52 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def _examine_kafka(settings: Settings) -> Iterator[Finding]:
+    """Ends with the first check that the cluster does not answer, or to which it refuses the connection."""
     try:
         with closing(make_admin(settings)) as admin:
-            admin.topics([settings.observations_topic])
-            yield Finding("broker", f"{settings.bootstrap_servers} answers")
-            partitions = partition_count(admin, settings.observations_topic)
-            complaints = check(admin, wanted(settings, partitions))
-        if complaints:
-            yield Finding("topics", "", BrokerError("; ".join(complaints)))
-        else:
-            yield Finding("topics", f"as they should be, {partitions} partitions each")
-        with closing(make_source(settings, settings.application_id)) as source:
-            source.assign(settings.observations_topic, dict.fromkeys(range(partitions), -2))
-            behind = _behind(source, partitions)
-        if behind:
-            yield Finding("offsets", "", BrokerError(f"partitions {behind}: {GAP}"))
-        else:
-            yield Finding("offsets", f"group {settings.application_id}: nothing committed is lost")
+            for subject, tried in _checks(settings, admin):
+                try:
+                    yield Finding(subject, tried())
+                except (BrokerUnavailable, ConnectionRefused):
+                    raise
+                except BrokerError as error:
+                    yield Finding(subject, "", error)
     except BrokerError as error:
         yield Finding("broker", "", error)
+
+
+def _checks(settings: Settings, admin: Admin) -> Iterator[tuple[str, Callable[[], str]]]:
+    yield "broker", partial(_answers, settings, admin)
+    yield "topics", partial(_as_wanted, settings, admin)
+    yield "offsets", partial(_retained, settings, admin)
+    yield from rights(settings, admin)
+
+
+def _answers(settings: Settings, admin: Admin) -> str:
+    try:
+        admin.topics([settings.observations_topic])
+    except ConnectionRefused:
+        raise
+    except RefusalError:
+        pass  # of the topic: another check's
+    return f"{settings.bootstrap_servers} answers"
+
+
+def _as_wanted(settings: Settings, admin: Admin) -> str:
+    partitions = partition_count(admin, settings.observations_topic)
+    if complaints := check(admin, wanted(settings, partitions)):
+        raise TopicError("; ".join(complaints))
+    return f"as they should be, {partitions} partitions each"
+
+
+def _retained(settings: Settings, admin: Admin) -> str:
+    partitions = partition_count(admin, settings.observations_topic)
+    with closing(make_source(settings, settings.application_id)) as source:
+        source.assign(settings.observations_topic, dict.fromkeys(range(partitions), -2))
+        behind = _behind(source, partitions)
+    if behind:
+        raise BrokerError(f"partitions {behind}: {GAP}")
+    return f"group {settings.application_id}: nothing committed is lost"
 
 
 def _behind(source: Source, partitions: int) -> list[int]:

@@ -61,9 +61,11 @@ class Brokers:
 
 
 @contextmanager
-def brokers(folder: Path, count: int = 1, proxied: tuple[int, int] | None = None) -> Iterator[Brokers]:
-    """proxied: the port of a second listener, and the one that it tells clients."""
-    more = "" if proxied is None else PROXIED.format(listens=proxied[0], advertised=proxied[1])
+def brokers(
+    folder: Path, count: int = 1, proxied: tuple[int, int] | None = None, more: str = ""
+) -> Iterator[Brokers]:
+    """proxied: the port of a second listener, and the one that it tells clients; more: properties."""
+    more += "" if proxied is None else PROXIED.format(listens=proxied[0], advertised=proxied[1])
     own = Brokers(folder, count, more)
     try:
         own.start()
