@@ -1,6 +1,6 @@
 """Decoder: the JSON values of a micro-batch to columns, and what is not an event to a reason.
 
-The fast path (msgspec) takes plain observations; whatever it does not take goes through the slow path
+The fast path (msgspec) takes plain observations. What it does not take goes, alone, through the slow path
 (pydantic, `stream.decode.reasons`), which either accepts it after all (admissions, discharges) or
 gives the reason. Both accept the same observations, but for one thing: in a field that is ignored, the
 fast path does not look at depth and UTF-8.
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import chain, repeat
-from typing import Annotated, Literal
+from dataclasses import dataclass, field
+from itertools import chain, compress, repeat
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
@@ -56,18 +56,22 @@ class Decoded:
 
 @dataclass(slots=True)
 class _Sorted:
-    """Accepted and refused rows while a micro-batch is sorted."""
+    """A micro-batch while it is sorted, by its records' rows.
 
-    rows: list[int]
-    plain: list[_Plain]
-    kinds: dict[int, Kind]
-    statics: list[list[float]]
-    refused_rows: list[int]
-    refused_codes: list[Code]
+    events: what each record holds, None if that is no event. kinds, statics: of admissions and discharges, in
+    ascending order of their rows. refused: why a row is not accepted.
+    """
 
-    def refuse(self, row: int, code: Code) -> None:
-        self.refused_rows.append(row)
-        self.refused_codes.append(code)
+    events: list[_Plain | None]
+    kinds: dict[int, Kind] = field(default_factory=dict)
+    statics: dict[int, list[float]] = field(default_factory=dict)
+    refused: dict[int, Code] = field(default_factory=dict)
+
+    def accepted(self) -> NDArray[np.bool_]:
+        """bool [N]: the rows that are not refused."""
+        mask = np.ones(len(self.events), np.bool_)
+        mask[list(self.refused)] = False
+        return mask
 
 
 class Decoder:
@@ -84,101 +88,106 @@ class Decoder:
 
     def decode(self, records: Records) -> Decoded:
         """Decode every record: each is afterwards in `events` or in `refused`, once."""
-        sorted_ = self._sort(records)
-        values, unknown, implausible = _matrix([plain.values for plain in sorted_.plain])
-        events = self._events(records, sorted_, values)
-        refused = Refused(records, sorted_.refused_rows, sorted_.refused_codes, "decode")
-        return Decoded(events, refused, unknown, implausible)
+        found, odd = self._parse(records.values)
+        for row in odd:
+            self._take_odd(found, row, records.values[row])
+        self._refuse_strange(found, records.keys)
+        accepted = found.accepted()
+        plain: list[_Plain] = _where(found.events, accepted)
+        values, unknown, implausible = _matrix([event.values for event in plain])
+        refused = sorted(found.refused.items())
+        return Decoded(
+            _events(records, found, accepted, plain, values),
+            Refused(records, [row for row, _ in refused], [code for _, code in refused], "decode"),
+            unknown,
+            implausible,
+        )
 
-    def _sort(self, records: Records) -> _Sorted:
-        latest = int((self._clock() + self._max_future) * 1000)
-        plain = self._all_plain(records, latest)
-        if plain is not None:
-            return _Sorted(list(range(len(plain))), plain, {}, [], [], [])
-        return self._sort_one_by_one(records, latest)
-
-    def _all_plain(self, records: Records, latest: int) -> list[_Plain] | None:
-        """The records, if all are plain observations with nothing wrong: most batches, without a loop."""
-        try:
-            if max(map(len, records.values), default=0) > self._max_bytes:  # type: ignore[arg-type]
-                return None
-            plain = list(map(_fast, records.values))  # type: ignore[arg-type]
-            if [event.patient_id.encode() for event in plain] != records.keys:
-                return None
-        except _NOT_FAST:
-            return None
-        in_time = max([event.observed_at for event in plain], default=0) <= latest
-        return plain if in_time else None
-
-    def _sort_one_by_one(self, records: Records, latest: int) -> _Sorted:
-        out = _Sorted([], [], {}, [], [], [])
-        limit = self._max_bytes
-        take, keep = out.plain.append, out.rows.append
-        for row, (value, key) in enumerate(zip(records.values, records.keys, strict=True)):
+    def _parse(self, values: list[bytes | None]) -> tuple[_Sorted, list[int]]:
+        """What the fast path takes, and the rows that it does not. It goes on after each of those: `extend`
+        keeps what came before the error, and `map` stands after it."""
+        events: list[_Plain | None] = []
+        odd = []
+        parsed = map(_fast, self._of_good_size(values))
+        while len(events) < len(values):
             try:
-                if len(value) > limit:  # type: ignore[arg-type]
-                    raise ValueError
-                plain = _fast(value)  # type: ignore[arg-type]
-                matches = plain.patient_id.encode() == key
+                events.extend(parsed)
             except _NOT_FAST:
-                self._sort_slowly(out, row, value, key, latest)
-                continue
-            if not matches:
-                out.refuse(row, Code.KEY_MISMATCH)
-            elif plain.observed_at > latest:
-                out.refuse(row, Code.FUTURE)
-            else:
-                take(plain)
-                keep(row)
-        return out
+                odd.append(len(events))
+                events.append(None)
+        return _Sorted(events), odd
 
-    def _sort_slowly(
-        self, out: _Sorted, row: int, value: bytes | None, key: bytes | None, latest: int
-    ) -> None:
+    def _of_good_size(self, values: list[bytes | None]) -> list[bytes]:
+        """Without the values that are too large to be parsed."""
+        if max(map(len, filter(None, values)), default=0) > self._max_bytes:
+            values = [value if value and len(value) <= self._max_bytes else None for value in values]
+        return values  # type: ignore[return-value]  # the fast path raises for None
+
+    def _take_odd(self, found: _Sorted, row: int, value: bytes | None) -> None:
         try:
             event = reasons.validate(value, self._max_bytes)
-            if event.patient_id.encode("utf-8", "surrogatepass") != key:
-                raise reasons.Refusal(Code.KEY_MISMATCH)
-            if event.observed_at > latest:
-                raise reasons.Refusal(Code.FUTURE)
         except reasons.Refusal as refusal:
-            out.refuse(row, refusal.code)
+            found.refused[row] = refusal.code
             return
         if isinstance(event, Admission):
-            out.kinds[len(out.plain)] = Kind.ADMISSION
-            out.statics.append(_static_row(event.static))
+            found.kinds[row] = Kind.ADMISSION
+            found.statics[row] = _static_row(event.static)
         elif isinstance(event, Discharge):
-            out.kinds[len(out.plain)] = Kind.DISCHARGE
+            found.kinds[row] = Kind.DISCHARGE
         measured = event.values if isinstance(event, Observation) else {}
-        out.plain.append(_Plain(event.patient_id, event.observed_at, measured, event_id=event.event_id))
-        out.rows.append(row)
+        found.events[row] = _Plain(event.patient_id, event.observed_at, measured, event_id=event.event_id)
 
-    def _events(self, records: Records, sorted_: _Sorted, values: NDArray[np.float32]) -> Events:
-        rows, plain = sorted_.rows, sorted_.plain
-        count = len(rows)
-        everything = count == len(records)
-        index = np.array(rows, np.int64)
-        keys = records.keys if everything else [records.keys[row] for row in rows]
-        raw = records.values if everything else [records.values[row] for row in rows]
-        kinds = np.zeros(count, np.int8)
-        kinds[list(sorted_.kinds)] = list(sorted_.kinds.values())
-        named = [
-            event.event_id.encode("utf-8", "surrogatepass") if event.event_id else value
-            for event, value in zip(plain, raw, strict=True)
-        ]
-        return Events(
-            records=records,
-            rows=index,
-            patients=keys,  # type: ignore[arg-type]  # an accepted event's key equals its patient id
-            partitions=records.partitions[index],
-            offsets=records.offsets[index],
-            timestamps=records.timestamps[index],
-            kinds=kinds,
-            observed_at=np.fromiter([event.observed_at for event in plain], np.int64, count),
-            digests=np.fromiter(map(xxhash.xxh3_64_intdigest, named), np.uint64, count),  # type: ignore[arg-type]
-            values=values,
-            statics=np.array(sorted_.statics, np.float32).reshape(-1, len(STATICS)),
-        )
+    def _refuse_strange(self, found: _Sorted, keys: list[bytes | None]) -> None:
+        """Refuse the events that are not their key's, and those ahead of the clock."""
+        latest = int((self._clock() + self._max_future) * 1000)
+        accepted = found.accepted()
+        plain: list[_Plain] = _where(found.events, accepted)
+        keys = _where(keys, accepted)
+        patients = [event.patient_id.encode() for event in plain]
+        if patients == keys and max([event.observed_at for event in plain], default=0) <= latest:
+            return
+        rows = np.flatnonzero(accepted).tolist()
+        for row, event, patient, key in zip(rows, plain, patients, keys, strict=True):
+            if patient != key:
+                found.refused[row] = Code.KEY_MISMATCH
+            elif event.observed_at > latest:
+                found.refused[row] = Code.FUTURE
+
+
+def _where(column: list[Any], mask: NDArray[np.bool_]) -> list[Any]:
+    """The rows where `mask`, bool [N], is true."""
+    return column if mask.all() else list(compress(column, mask.tolist()))
+
+
+def _events(
+    records: Records,
+    found: _Sorted,
+    accepted: NDArray[np.bool_],
+    plain: list[_Plain],
+    values: NDArray[np.float32],
+) -> Events:
+    """accepted: bool [N] of the records. plain, values: of those."""
+    rows = np.flatnonzero(accepted)
+    kinds = np.zeros(len(records), np.int8)
+    kinds[list(found.kinds)] = list(found.kinds.values())
+    statics = [static for row, static in found.statics.items() if accepted[row]]
+    raw = _where(records.values, accepted)
+    named = [
+        event.event_id.encode() if event.event_id else value for event, value in zip(plain, raw, strict=True)
+    ]
+    return Events(
+        records=records,
+        rows=rows,
+        patients=_where(records.keys, accepted),
+        partitions=records.partitions[rows],
+        offsets=records.offsets[rows],
+        timestamps=records.timestamps[rows],
+        kinds=kinds[rows],
+        observed_at=np.fromiter([event.observed_at for event in plain], np.int64, len(rows)),
+        digests=np.fromiter(map(xxhash.xxh3_64_intdigest, named), np.uint64, len(rows)),
+        values=values,
+        statics=np.array(statics, np.float32).reshape(-1, len(STATICS)),
+    )
 
 
 def _matrix(measured: list[dict[str, float]]) -> tuple[NDArray[np.float32], int, int]:

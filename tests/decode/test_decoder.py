@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from model.variables import INDEX, VARIABLES
+from stream.decode import decoder as decoder_module
 from stream.decode import reasons
 from stream.decode.decoder import Decoder
 from stream.records import Code, Kind, Records
@@ -166,3 +167,55 @@ def test_the_fast_path_accepts_what_the_contract_accepts(values: list[bytes]) ->
             expected.append(row)
     assert decoded.events.rows.tolist() == expected
     assert list(zip(decoded.refused.rows, decoded.refused.codes, strict=True)) == codes
+
+
+pieces = st.sampled_from(
+    [
+        (observation(), b"p1"),
+        (observation(event_id="e1", values={"HR": 1e9, "x": 1}), b"p1"),
+        (observation(type="admission", values=..., static={"age": 63}), b"p1"),
+        (observation(type="discharge", values=...), b"p1"),
+        (observation(observed_at=float(AT)), b"p1"),  # which only the slow path takes
+        (observation(), b"p2"),
+        (observation(type="admission", values=..., static={"age": 64}), b"p2"),
+        (observation(observed_at=AT + 300_001), b"p1"),
+        (observation(note="x" * 2000), b"p1"),
+        (observation()[:-1], b"p1"),
+        (None, b"p1"),
+        (b"", None),
+    ]
+)
+
+
+@given(st.lists(pieces, max_size=12))
+def test_any_mixture_decodes_as_its_records_one_by_one(
+    mixture: list[tuple[bytes | None, bytes | None]],
+) -> None:
+    decoder = Decoder(1000, 300, lambda: NOW)
+    values, keys = [value for value, _ in mixture], [key for _, key in mixture]
+    together = decoder.decode(records(values, keys))
+    alone = [decoder.decode(records([value], [key])) for value, key in mixture]
+    events = [one.events for one in alone]
+    refused = [(row, code) for row, one in enumerate(alone) for code in one.refused.codes]
+    assert together.events.rows.tolist() == [row for row, one in enumerate(events) if len(one)]
+    assert list(zip(together.refused.rows, together.refused.codes, strict=True)) == refused
+    assert together.unknown_variables == sum(one.unknown_variables for one in alone)
+    assert together.implausible_values == sum(one.implausible_values for one in alone)
+    assert together.events.patients == [patient for one in events for patient in one.patients]
+    for column in ("kinds", "observed_at", "digests", "values", "statics"):
+        parts = [getattr(one, column) for one in events]
+        expected = np.concatenate(parts) if parts else getattr(together.events, column)
+        np.testing.assert_array_equal(getattr(together.events, column), expected)
+
+
+def test_an_odd_record_makes_no_other_slow_and_none_is_parsed_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[bytes] = []
+    slow: list[bytes | None] = []
+    fast, validate = decoder_module._fast, reasons.validate
+    monkeypatch.setattr(decoder_module, "_fast", lambda value: parsed.append(value) or fast(value))
+    monkeypatch.setattr(reasons, "validate", lambda value, most: slow.append(value) or validate(value, most))
+    odd = [observation(type="discharge", values=...), b"{"]
+    values = [observation(), odd[0], observation(), observation(), odd[1], observation()]
+    decode(*values)
+    assert parsed == values
+    assert slow == odd
