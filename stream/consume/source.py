@@ -39,7 +39,8 @@ class Source(Protocol):
 
     def subscribe(self, topic: str, listener: RebalanceListener, *, held: bool = False) -> None:
         """Join the group; partitions come through the listener on a later `poll`. They are read from their
-        committed offset, or, where `held`, not before `start` says from where."""
+        committed offset, or, where `held`, not before `start` says from where. Blocks as `await_topic`, which
+        it calls first."""
 
     def hold(self, partitions: Sequence[int]) -> None:
         """Return no more records of these assigned partitions until `start` says from where."""

@@ -36,7 +36,7 @@ class Sink(Protocol):
 
     def reset(self) -> None:
         """Give up what is not acknowledged and begin anew with a new producer, which also ends an earlier
-        failure. Blocks. Raises `BrokerUnavailable`."""
+        failure. Blocks. Raises `BrokerUnavailable`, `RefusalError` if the cluster refuses for good."""
 
     def close(self, *, flush: bool = True) -> None:
         """Flush for a bounded time, or discard what is not acknowledged unless `flush`; then release
