@@ -61,7 +61,10 @@ _REFUSALS = {
     KafkaError.FENCED_INSTANCE_ID: Refusal.INSTANCE,
 }
 _FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
-_ADDRESS = re.compile(r"(?:\w+://)?(?P<at>[^/\s]+)/(?P<node>\d+|bootstrap): (?P<why>.*?)(?: \(after .*)?")
+_ADDRESS = re.compile(
+    r"(?:\w+: )?(?:\w+://)?(?P<at>[^/\s]+:\d+)(?:/(?P<node>\d+|bootstrap))?: (?P<why>.*?)(?: \(after .*)?"
+)
+"""In what is said of a connection; that to a coordinator has its name before the address and no number."""
 _TLS_REFUSED = re.compile("certificate|alert|wrong version|unknown ca", re.IGNORECASE)
 """In what is said of a TLS handshake; any other broke off, and may succeed later."""
 

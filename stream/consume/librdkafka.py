@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S = 10.0
 SLICE_S = 2.0
+REPORTS_S = 0.1
 COMMIT_TIMEOUT_S = 10.0
 COMMIT_RETRY_S = 0.1
 NO_GROUP = "vitalstream-no-group"
@@ -223,7 +224,7 @@ class LibrdkafkaSource:
         """What the connections report comes in `poll`; but as soon as it may, a poll also returns records and
         runs callbacks."""
         if not (self._assigned or self._subscribed):
-            self._consumer.poll(0)
+            self._consumer.poll(REPORTS_S)
         return self._contact.translated(reason(error), doing)
 
     def _in_group(self) -> str:

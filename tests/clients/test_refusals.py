@@ -78,9 +78,10 @@ def test_librdkafkas_connection_is_refused_or_breaks_off(
             contact.check()
 
 
-def test_a_time_out_is_explained_by_the_address_that_was_not_reached() -> None:
+@pytest.mark.parametrize("name", [f"{ADDRESS}/1", f"sasl_ssl://{ADDRESS}/1", f"GroupCoordinator: {ADDRESS}"])
+def test_a_time_out_is_explained_by_the_address_that_was_not_reached(name: str) -> None:
     theirs = _librdkafka.Contact()
-    theirs(KafkaError(KafkaError._RESOLVE, f"{ADDRESS}/1: Failed to resolve it (after 2ms in state CONNECT)"))
+    theirs(KafkaError(KafkaError._RESOLVE, f"{name}: Failed to resolve it (after 2ms in state CONNECT)"))
     ours = _kafka_python.Contact()
     ours.note(errors.KafkaConnectionError("DNS Resolution failure"), ADDRESS, True, False)
     timed_out = (
