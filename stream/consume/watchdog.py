@@ -46,9 +46,13 @@ class Ownership:
     stable: bool
 
     @property
+    def rebalances(self) -> bool:
+        return bool(self.members) and not self.stable
+
+    @property
     def unowned(self) -> frozenset[int]:
         """Partitions that no member owns; none while the group rebalances."""
-        if self.members and not self.stable:
+        if self.rebalances:
             return NONE
         return frozenset(range(self.partitions)).difference(*self.members)
 
@@ -176,7 +180,7 @@ class Watchdog:
     def why_nothing(self) -> str:
         """Why this member owns no partition, as far as it is known."""
         seen = self._seen
-        if seen is None or (seen.members and not seen.stable):
+        if seen is None or seen.rebalances:
             return "joining the group"
         if seen.unowned:
             return f"nobody owns partitions {sorted(seen.unowned)}, and the group does not give them out"
@@ -200,7 +204,7 @@ class Watchdog:
                 wrong = False
             else:
                 wrong = self._looked_at_group(own)
-            if (stuck := self._blind.look()) and self._look().stable:
+            if (stuck := self._blind.look()) and not self._look().rebalances:
                 self._end(BrokerError(_BLIND.format(self._topic, stuck)))
             return wrong or self._blind.suspected
         except BrokerError as error:

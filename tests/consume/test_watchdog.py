@@ -180,9 +180,10 @@ def test_while_nothing_is_wrong_looks_become_rare() -> None:
         wait(lambda: calm.comes == 1)
 
 
-def test_a_worker_whose_client_reads_none_of_what_waits_ends_with_exit_code_3() -> None:
+@pytest.mark.parametrize("seen", [group({0, 1}), group(stable=False)], ids=["a member", "no member any more"])
+def test_a_worker_whose_client_reads_none_of_what_waits_ends_with_exit_code_3(seen: Ownership) -> None:
     kafka = Kafka()
-    kafka.own, kafka.unread = {0, 1}, {1: 7, 2: 0}
+    kafka.own, kafka.unread, kafka.ownership = {0, 1}, {1: 7, 2: 0}, seen
     with watching(kafka, static=False):
         wait(lambda: bool(kafka.ended))
     assert kafka.ended[0].exit_code == 3
