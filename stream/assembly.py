@@ -43,6 +43,7 @@ from stream.publish.state_only import StateOnly
 from stream.scoring import Encoder, Rooms
 from stream.settings import Settings
 from stream.state.changelog import Changelog
+from stream.state.placement import Placement
 from stream.state.restore import Restorer, Rules
 from stream.state.standby import Standby
 from stream.state.store import StateStore
@@ -169,7 +170,10 @@ def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics, threads: T
     on_gap = "earliest" if settings.on_gap == "skip" else "error"
     group = settings.application_id
     source = watched(
-        "source", make_source(settings, group, instance_id=settings.instance_id, auto_offset_reset=on_gap)
+        "source",
+        make_source(
+            settings, group, instance_id=settings.instance_id, auto_offset_reset=on_gap, with_headers=True
+        ),
     )
     changelog = watched("changelog", make_changelog(settings, model))
     standby = watched(
@@ -185,6 +189,10 @@ def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics, threads: T
         source=source,
         batcher=watched("batch", Batcher(settings.max_batch, settings.max_wait)),
         decoder=watched("decode", Decoder(settings.max_event_bytes, settings.max_future)),
+        placement=Placement(
+            partial(source.partition_count, settings.observations_topic),
+            refuse=settings.misplaced_records == "refuse",
+        ),
         store=store,
         restorer=watched("restorer", _restorer(settings, changelog, standby)),
         standby=standby,

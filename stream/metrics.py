@@ -22,8 +22,8 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384)
 STAGES: Mapping[str, Sequence[Code]] = {
-    "decode": [code for code in Code if code not in (Code.DUPLICATE, Code.QUARANTINED)],
-    "state": [Code.DUPLICATE],
+    "decode": [code for code in Code if code not in (Code.WRONG_PARTITION, Code.DUPLICATE, Code.QUARANTINED)],
+    "state": [Code.WRONG_PARTITION, Code.DUPLICATE],
     "step": [Code.QUARANTINED],
 }
 
@@ -70,6 +70,7 @@ class Metrics:
         self.scored = count("events_scored", "Events scored.")
         self.discharged = count("discharges", "Discharges applied.")
         self.refused = count("events_refused", "Records sent to the dead-letter topic.", ["stage", "code"])
+        self.misplaced = count("events_misplaced", "Events in another partition than their key's.")
         self.dropped = count("values_dropped", "Single values dropped from accepted events.", ["code"])
         self.epochs_lost = count("epochs_lost", "Epochs that were not committed and are done again.")
         self.applied = count("events_already_applied", "Events skipped: the state holds them already.")

@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from itertools import chain
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, bytes | None]]
 
 
 class TopicPartition(NamedTuple):
     topic: str
     partition: int
+
+
+class HeaderColumn(Sequence[Headers]):
+    """The headers of N records, read from the client's messages when they are asked for: few ever are."""
+
+    def __init__(self, messages: list[Any], read: Callable[[Any], Headers]) -> None:
+        self._messages, self._read = messages, read
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    @overload
+    def __getitem__(self, row: int) -> Headers: ...
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[Headers]: ...
+    def __getitem__(self, row: int | slice) -> Headers | Sequence[Headers]:
+        if isinstance(row, slice):
+            return HeaderColumn(self._messages[row], self._read)
+        return self._read(self._messages[row])
+
+    def take(self, rows: Iterable[int]) -> HeaderColumn:
+        return HeaderColumn([self._messages[row] for row in rows], self._read)
+
+    @classmethod
+    def concat(cls, parts: Iterable[HeaderColumn]) -> HeaderColumn:
+        """One after the other. `parts` are of one client, at least one."""
+        parts = list(parts)
+        return cls([message for part in parts for message in part._messages], parts[0]._read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +54,7 @@ class Records:
     Records of one partition stand in offset order; partitions may alternate.
 
     partitions: int32 [N]. offsets: int64 [N]. timestamps: int64 [N], ms since the Unix epoch.
-    headers: one list a record, or None where the source was not asked for them.
+    headers: one list a record, or None if the source was not asked for them.
     """
 
     topic: str
@@ -35,7 +63,7 @@ class Records:
     partitions: NDArray[np.int32]
     offsets: NDArray[np.int64]
     timestamps: NDArray[np.int64]
-    headers: list[Headers] | None = None
+    headers: HeaderColumn | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -52,7 +80,7 @@ class Records:
             self.partitions[kept],
             self.offsets[kept],
             self.timestamps[kept],
-            None if self.headers is None else [self.headers[row] for row in kept],
+            None if self.headers is None else self.headers.take(kept),
         )
 
     def without(self, places: Set[tuple[int, int]]) -> Self:
@@ -75,7 +103,9 @@ class Records:
             np.concatenate([part.partitions for part in parts]),
             np.concatenate([part.offsets for part in parts]),
             np.concatenate([part.timestamps for part in parts]),
-            None if first.headers is None else [row for part in parts for row in part.headers or []],
+            None
+            if first.headers is None
+            else HeaderColumn.concat(part.headers for part in parts if part.headers is not None),
         )
 
 
@@ -119,6 +149,7 @@ class Code(StrEnum):
     WRONG_FIELD = "wrong_field"
     NON_FINITE = "non_finite"
     KEY_MISMATCH = "key_mismatch"
+    WRONG_PARTITION = "wrong_partition"
     FUTURE = "future"
     DUPLICATE = "duplicate"
     QUARANTINED = "quarantined"

@@ -33,7 +33,7 @@ SUMMARIES = {
     "PatientEvent": "What was measured of a patient, or that a stay begins or ends.",
     "RiskScore": "The risk after one event: one for each accepted observation or admission.",
     "Alert": "A patient needs a look, or no longer does.",
-    "DeadLetter": "A refused record: its own bytes and key, unchanged, and the reason in the headers.",
+    "DeadLetter": "A refused record: its bytes, key, time and headers, and after these the reason.",
 }
 
 

@@ -21,6 +21,7 @@ from stream.publish import dead_letters
 from stream.publish.sink import Sink
 from stream.records import Assessment, Events, Kind, Outgoing, Records, Refused, Scores
 from stream.state.admission import Admission, admit
+from stream.state.placement import Placement
 from stream.state.restore import Restorer
 from stream.state.standby import Standby
 from stream.state.store import StateStore
@@ -42,6 +43,7 @@ class Rooms:
     source: Source
     batcher: Batcher
     decoder: Decoder
+    placement: Placement
     store: StateStore
     restorer: Restorer
     standby: Standby
@@ -66,10 +68,12 @@ class Scoring:
     def score(self, polled: Records) -> None:
         """Raises what a room raises; then the epoch holds a part of the batch and may not be committed."""
         events, refused = self._decode(polled)
+        events, elsewhere, misplaced = self.rooms.placement.check(events)
+        self.rooms.metrics.misplaced.inc(misplaced)
         admission = self._admit(events)
         scores, quarantined = self._step(admission)
         self.rooms.drift.observe(scores)
-        self._publish(polled, scores, (refused, admission.repeated, quarantined))
+        self._publish(polled, scores, (refused, elsewhere, admission.repeated, quarantined))
 
     def _decode(self, polled: Records) -> tuple[Events, Refused]:
         begun = time.perf_counter()

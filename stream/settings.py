@@ -101,6 +101,9 @@ class Settings(BaseSettings):
     on_gap: Literal["fail", "skip"] = Field(
         "fail", description="Where input or state is gone that was not scored yet: stop, or go on without."
     )
+    misplaced_records: Literal["accept", "refuse"] = Field(
+        "accept", description="What becomes of a record in another partition than its key's (murmur2)."
+    )
     standby_replicas: Literal["none", "all"] = Field(
         "none", description="Whether a worker keeps the others' states in host memory, to take over at once."
     )

@@ -33,6 +33,6 @@ def _future_place(settings: Settings, headers: Headers) -> tuple[int, int] | Non
     if (said.get(PREFIX + "code"), said.get(PREFIX + "topic")) != wanted:
         return None
     try:
-        return int(said[PREFIX + "partition"]), int(said[PREFIX + "offset"])
+        return int(said[PREFIX + "partition"] or b""), int(said[PREFIX + "offset"] or b"")
     except (KeyError, ValueError):
         return None

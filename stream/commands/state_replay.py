@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
+from functools import partial
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from stream.records import Outgoing, Records
 from stream.settings import Settings
 from stream.state.admission import admit
 from stream.state.changelog import Changes, Patients
+from stream.state.placement import Placement
 from stream.state.replica import EARLIEST, Replica, fold
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
@@ -30,6 +32,9 @@ class Rerun:
         fresh = model.initial_state()
         self._expire_after_ms = int(settings.expire_after * 1000)
         self._decoder = Decoder(settings.max_event_bytes, settings.max_future)
+        self._placement = Placement(
+            partial(_partitions, settings), refuse=settings.misplaced_records == "refuse"
+        )
         self._store = StateStore(fresh, settings.initial_resident_patients, settings.max_resident_patients)
         self._stepper = Stepper(model, self._store, fresh, pack, self._expire_after_ms)
         self._changelog = make_changelog(settings, model)
@@ -42,7 +47,8 @@ class Rerun:
 
     def apply(self, records: Records) -> None:
         """What the pipeline does to the state with one micro-batch."""
-        new = admit(self._store, self._decoder.decode(records).events, self._expire_after_ms)
+        events, _, _ = self._placement.check(self._decoder.decode(records).events)
+        new = admit(self._store, events, self._expire_after_ms)
         self._stepper.step(new.events, new.slots, new.stream_times)
         self._store.expire(self._expire_after_ms)
 
@@ -82,6 +88,11 @@ def replay(settings: Settings, rerun: Rerun, ends: Mapping[int, int]) -> dict[in
             if not open_:
                 break
     return counts
+
+
+def _partitions(settings: Settings) -> int:
+    with closing(make_source(settings)) as source:
+        return source.partition_count(settings.observations_topic)
 
 
 def _before(records: Records, ends: Mapping[int, int]) -> Records:

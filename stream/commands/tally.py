@@ -52,7 +52,7 @@ class Tally:
     def refused(self, records: Records) -> None:
         """Note dead letters, with their headers."""
         for headers in records.headers or []:
-            self.dead_letters[dict(headers).get(CODE_HEADER, b"unknown").decode()] += 1
+            self.dead_letters[(dict(headers).get(CODE_HEADER) or b"unknown").decode()] += 1
 
     def latency_ms(self, quantile: float) -> float | None:
         """None where no score has been timed."""

@@ -19,7 +19,7 @@ from stream.connection import Connection
 from stream.consume._handover import Handover
 from stream.consume.source import HEARTBEAT_MS, RebalanceListener, await_topic
 from stream.errors import CommitError, GapError, SettingsError
-from stream.records import Records
+from stream.records import HeaderColumn, Headers, Records
 
 Result = TypeVar("Result")
 
@@ -240,7 +240,7 @@ class KafkaPythonSource:
             np.fromiter([record.partition for record in records], np.int32, rows),
             np.fromiter([record.offset for record in records], np.int64, rows),
             np.fromiter([record.timestamp for record in records], np.int64, rows),
-            [list(record.headers) for record in records] if self._with_headers else None,
+            HeaderColumn(records, _headers) if self._with_headers else None,
         )
 
 
@@ -287,3 +287,7 @@ class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]
 
 def _numbers(partitions: Iterable[TopicPartition]) -> list[int]:
     return sorted(where.partition for where in partitions)
+
+
+def _headers(record: Any) -> Headers:
+    return list(record.headers)

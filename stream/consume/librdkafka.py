@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from stream.background import COMMIT, spawn
 from stream.connection import Connection
 from stream.consume.source import HEARTBEAT_MS, RebalanceListener, await_topic
 from stream.errors import BrokerError, BrokerUnavailable, CommitError, GapError, SettingsError
-from stream.records import Headers, Records
+from stream.records import HeaderColumn, Headers, Records
 
 log = logging.getLogger(__name__)
 
@@ -308,7 +309,7 @@ class LibrdkafkaSource:
             np.fromiter([message.partition() for message in messages], np.int32, rows),
             np.fromiter([message.offset() for message in messages], np.int64, rows),
             np.fromiter([message.timestamp()[1] for message in messages], np.int64, rows),
-            [_headers(message) for message in messages] if self._with_headers else None,
+            HeaderColumn(messages, _headers) if self._with_headers else None,
         )
 
 
@@ -326,5 +327,7 @@ def _numbers(partitions: list[TopicPartition]) -> list[int]:
 
 
 def _headers(message: Message) -> Headers:
-    headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
-    return [(name, value or b"") for name, value in headers]
+    """None if a name is no UTF-8, of which the client fails."""
+    with suppress(UnicodeDecodeError, SystemError):
+        return cast("Headers", message.headers() or [])
+    return []

@@ -1,6 +1,8 @@
-"""Refused records as dead letters: the original bytes and key, the reason in headers."""
+"""Refused records as dead letters: the original bytes, key, time and headers, and the reason."""
 
 from __future__ import annotations
+
+import numpy as np
 
 from stream.records import Code, Headers, Outgoing, Refused
 
@@ -8,26 +10,33 @@ PREFIX = "vitalstream.error."
 
 
 def encode(refused: Refused, topic: str, at: int, max_bytes: int) -> Outgoing:
-    """One dead letter a refused record, to the partition that it came from. at: ms since the Unix epoch.
+    """One dead letter a refused record, to the partition that it came from, of the record's own time, or of
+    `at` if that is earlier: the broker refuses what is ahead of its clock. at: ms since the Unix epoch.
 
-    Headers hold code, stage, topic, partition, offset and time; never an id or a value. A record whose key
-    and value are more than `max_bytes` together, which the topic might not take, goes without its value, and
-    one whose key alone is, without its key too; the header `value_bytes` then tells the value's size.
+    The record's own headers come first. Those added hold code, stage, topic, partition, offset and time;
+    never an id or a value. What the topic might not take, more than `max_bytes` of value, key and headers,
+    goes without its value, then without its own headers, then without its key; the header `value_bytes` then
+    tells the value's size.
     """
     records = refused.records
+    rows = list(refused.rows)
     values: list[bytes | None] = []
     keys: list[bytes | None] = []
     headers: list[Headers] = []
-    for row, code in zip(refused.rows, refused.codes, strict=True):
+    for row, code in zip(rows, refused.codes, strict=True):
         value, key = records.values[row], records.keys[row]
-        header = _headers(refused, row, code, at)
-        if _size(value) + _size(key) > max_bytes:
-            header.append((PREFIX + "value_bytes", str(_size(value)).encode()))
-            value, key = None, None if _size(key) > max_bytes else key
+        own = records.headers[row] if records.headers is not None else []
+        added = _headers(refused, row, code, at)
+        beside = _size(key) + sum(len(name.encode()) + _size(text) for name, text in own)
+        if _size(value) + beside > max_bytes:
+            added.append((PREFIX + "value_bytes", str(_size(value)).encode()))
+            value, own = None, own if beside <= max_bytes else []
+            key = key if _size(key) <= max_bytes else None
         values.append(value)
         keys.append(key)
-        headers.append(header)
-    return Outgoing(topic, values, keys, records.partitions[list(refused.rows)], headers=headers)
+        headers.append(own + added)
+    times = np.minimum(records.timestamps[rows], at)
+    return Outgoing(topic, values, keys, records.partitions[rows], times, headers)
 
 
 def _size(field: bytes | None) -> int:

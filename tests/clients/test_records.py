@@ -29,7 +29,7 @@ def test_everything_of_a_record_comes_back(clients: Clients) -> None:
     topic, sink = clients.new_topic(), clients.sink()
     values = [b"one", b"", None, bytes(range(256)), b"five"]
     keys = [b"a", b"\xff\x00", b"b", b"", None]
-    headers = [[("h", b"1"), ("h", b"\x00")], [], [("code", b"x")], [], [("empty", b"")]]
+    headers = [[("h", b"1"), ("h", b"\x00")], [], [("code", b"x")], [], [("empty", b""), ("none", None)]]
     partitions = np.array([2, 2, 0, 2, 0], np.int32)
     timestamps = START_MS + np.array([5, 1, 2, 9, 4])
     sink.send(Outgoing(topic, values, keys, partitions, timestamps, headers))
@@ -83,7 +83,7 @@ def test_a_poll_without_records_gives_empty_columns(clients: Clients) -> None:
     source.assign(clients.new_topic(), {0: EARLIEST})
     records = source.poll(10, 0.0)
     assert len(records) == 0
-    assert (records.values, records.keys, records.headers) == ([], [], [])
+    assert (records.values, records.keys, list(records.headers or [])) == ([], [], [])
     assert records.partitions.shape == records.offsets.shape == records.timestamps.shape == (0,)
 
 

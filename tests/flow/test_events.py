@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,8 @@ def test_each_refused_event_is_a_dead_letter_once_and_nothing_else_is_lost(
         events += [(key, event) for key, event, _ in BAD[minute % len(BAD) :][:1]]
     expected = Counter(code for minute in range(100) for _, _, code in BAD[minute % len(BAD) :][:1])
     before = int(time.time() * 1000)
-    flow.send(outgoing(events))
+    own = [("traceparent", b"00-7"), ("nothing", None), ("vitalstream.error.code", b"forged")]
+    flow.send(replace(outgoing(events), headers=[own] * len(events)))
     flow.run()
 
     inputs = {(one.partition, one.offset): one for one in flow.written(flow.observations)}
@@ -90,9 +92,11 @@ def test_each_refused_event_is_a_dead_letter_once_and_nothing_else_is_lost(
     assert Counter(letter_places(letters) + places(scores)) == Counter(inputs.keys())
     assert Counter(one.headers["vitalstream.error.code"].decode() for one in letters) == expected
     for letter, place in zip(letters, letter_places(letters), strict=True):
-        assert (letter.key, letter.value) == (inputs[place].key, inputs[place].value)
+        record = inputs[place]
+        assert (letter.key, letter.value, letter.timestamp) == (record.key, record.value, record.timestamp)
         assert letter.partition == place[0]
-        assert letter.headers.keys() == {
+        assert letter.headers["traceparent"] == b"00-7"
+        assert letter.headers.keys() == record.headers.keys() | {
             f"vitalstream.error.{name}" for name in ("code", "stage", "topic", "partition", "offset", "at")
         }
         assert letter.headers["vitalstream.error.topic"].decode() == flow.observations

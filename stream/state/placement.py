@@ -1,0 +1,75 @@
+"""Placement: whether a record is in the partition of its key, where the Java client sends it. Pure numpy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.records import Code, Events, Refused
+
+log = logging.getLogger(__name__)
+
+SEED, FACTOR = np.uint32(0x9747B28C), np.uint32(0x5BD1E995)
+POSITIVE = np.uint32(0x7FFFFFFF)
+WORD = 4
+
+
+class Placement:
+    """Finds events in another partition than their key's: two producers that partition differently split a
+    patient into two states.
+
+    partitions: the input's number of partitions; asked once, with the first events, on the caller's thread.
+    refuse: whether such an event is refused.
+    """
+
+    def __init__(self, partitions: Callable[[], int], *, refuse: bool) -> None:
+        self._ask, self._refuse = partitions, refuse
+        self._partitions = 0
+        self._warned = False
+
+    def check(self, events: Events) -> tuple[Events, Refused, int]:
+        """The events to go on with, those refused, and how many are misplaced. Warns of the first. Raises
+        `BrokerError` if the number of partitions cannot be asked for."""
+        self._partitions = self._partitions or self._ask()
+        misplaced = partitions_of(events.patients, self._partitions) != events.partitions
+        count = int(np.count_nonzero(misplaced))
+        if count and not self._warned:
+            self._warned = True
+            log.warning(
+                "records are not in their key's partition (murmur2): a producer partitions differently, and "
+                "may split patients into two states; %s, see vitalstream_events_misplaced_total",
+                "they are refused" if self._refuse else "they are scored",
+            )
+        refused = misplaced & self._refuse
+        return events.keep(~refused), events.refuse(refused, Code.WRONG_PARTITION, "state"), count
+
+
+def partitions_of(keys: Sequence[bytes], partitions: int) -> NDArray[np.int32]:
+    """int32 [N]: where the Java client sends a record of each key: murmur2 (Appleby), seeded as in Kafka."""
+    lengths = np.fromiter(map(len, keys), np.int64, len(keys))
+    hashes = np.empty(len(keys), np.uint32)
+    for length in np.unique(lengths).tolist():
+        rows = np.flatnonzero(lengths == length)
+        alike = keys if len(rows) == len(keys) else [keys[row] for row in rows.tolist()]
+        hashes[rows] = _murmur2(np.frombuffer(b"".join(alike), np.uint8).reshape(len(rows), length))
+    return ((hashes & POSITIVE) % np.uint32(partitions)).astype(np.int32)
+
+
+def _murmur2(keys: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """uint32 [N] of keys [N, L], all of one length."""
+    count, length = keys.shape
+    whole = length // WORD * WORD
+    words = np.ascontiguousarray(keys[:, :whole]).view("<u4").T * FACTOR
+    words = (words ^ (words >> np.uint32(24))) * FACTOR
+    hashes = np.full(count, SEED ^ np.uint32(length))
+    for word in words:
+        hashes = (hashes * FACTOR) ^ word
+    if whole < length:
+        for place, byte in enumerate(keys[:, whole:].T):
+            hashes ^= byte.astype(np.uint32) << np.uint32(8 * place)
+        hashes *= FACTOR
+    hashes = (hashes ^ (hashes >> np.uint32(13))) * FACTOR
+    return hashes ^ (hashes >> np.uint32(15))
