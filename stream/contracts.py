@@ -25,7 +25,14 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 UnitType = Literal["coronary_care", "cardiac_surgery", "medical", "surgical"]
 
 
-class Incoming(BaseModel):
+class Discreet(BaseModel):
+    """Shows none of its fields: they are of a patient."""
+
+    def __repr_args__(self) -> tuple[()]:
+        return ()
+
+
+class Incoming(Discreet):
     """Fields that are not named here are ignored, so that producers can add some before consumers know."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -43,7 +50,7 @@ class Observation(Incoming):
     values: dict[str, Number] = Field(description="Variable name → number, in the variable's unit.")
 
 
-class Static(BaseModel):
+class Static(Discreet):
     """What does not change during a stay. Each is optional."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -83,7 +90,7 @@ PatientEvent = Annotated[
 PATIENT_EVENT: TypeAdapter[Observation | Admission | Discharge] = TypeAdapter(PatientEvent)
 
 
-class Outbound(BaseModel):
+class Outbound(Discreet):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 

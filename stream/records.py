@@ -47,7 +47,7 @@ class HeaderColumn(Sequence[Headers]):
         return cls([message for part in parts for message in part._messages], parts[0]._read)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Records:
     """What a source polled from one topic: bytes and coordinates, nothing parsed.
 
@@ -109,7 +109,7 @@ class Records:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Outgoing:
     """Records for one topic, to be sent in this order.
 
@@ -155,7 +155,7 @@ class Code(StrEnum):
     QUARANTINED = "quarantined"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Events:
     """Accepted events of one micro-batch, in the order in which they were polled.
 
@@ -235,7 +235,7 @@ class Packing:
     groups: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Contributions:
     """What moved M of a batch's scores most: K variables each, the largest effect first.
 
@@ -256,7 +256,7 @@ class Contributions:
     ages: NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Scores:
     """What the stepper says of `events`: row i of each column is event i, admissions and observations only.
 
@@ -296,7 +296,7 @@ class Drift:
         return cls(np.full(variables, np.nan), np.full(variables, np.nan), np.nan)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Assessment:
     """What the last vital signs say of each of N patients.
 

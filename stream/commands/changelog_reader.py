@@ -22,7 +22,7 @@ from stream.state.replica import POLL_RECORDS, POLL_S, Replica, fold, read_on
 STALLED_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Partition:
     """One partition of the changelog. latest: the value of each key that has one. committed: the group's
     offset in the input's partition of the same number, None where it has none."""
@@ -79,7 +79,7 @@ def to_ends(source: Source, max_records: int = POLL_RECORDS) -> Iterator[Records
         yield records
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Sound:
     """What can be read of a partition. ended: as `Changelog.ended`. unsound: by kind how many records cannot;
     ids: whose they are."""

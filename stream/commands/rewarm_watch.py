@@ -80,6 +80,8 @@ class _Place(msgspec.Struct):
 class _Score(msgspec.Struct):
     """What is read of a RiskScore."""
 
+    __repr__ = object.__repr__
+
     risk: float
     model: _Model
     source: _Place

@@ -23,7 +23,7 @@ LATEST_MS = 253_402_300_799_999
 """The end of the year 9999."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ScoreColumns:
     """Scores of one model, in the order in which they were made.
 
@@ -106,11 +106,15 @@ class _Model(msgspec.Struct):
 
 
 class _State(msgspec.Struct):
+    __repr__ = object.__repr__
+
     warm: bool
 
 
 class _Score(msgspec.Struct):
     """What is read of a RiskScore."""
+
+    __repr__ = object.__repr__
 
     id: str
     patient_id: str

@@ -43,7 +43,7 @@ FAULTS = {
 """Every kind of fault, and what is counted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Checked:
     """A partition. replayed: records of the input that were, None where the input is no longer retained from
     its first offset: then its states are checked by their checksums alone."""

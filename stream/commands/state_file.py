@@ -33,7 +33,7 @@ TENSORS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class States:
     """All patients of one application. partitions: int32 [N]. marks: of each partition that has one."""
 

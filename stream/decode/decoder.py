@@ -38,6 +38,7 @@ class _Plain(msgspec.Struct, gc=False):
     type: Literal["observation"] = "observation"
     event_id: Text | None = None
     unit: Text | None = None
+    __repr__ = object.__repr__
 
 
 _fast = msgspec.json.Decoder(_Plain).decode
@@ -54,7 +55,7 @@ class Decoded:
     implausible_values: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Sorted:
     """A micro-batch while it is sorted, by its records' rows.
 

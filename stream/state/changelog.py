@@ -58,7 +58,7 @@ class Mark(NamedTuple):
     ids: TopicIds = TopicIds()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Patients:
     """The states of N patients: ids, model rows float32 [N, D], `STAY` [N] and uint64 [N] digests."""
 

@@ -24,7 +24,7 @@ class Reader(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Replica:
     """latest: the last value of each key that has one. offset: of the next record to read."""
 

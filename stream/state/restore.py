@@ -44,7 +44,7 @@ class RestoringReader(Reader, Protocol):
     def end_offsets(self, partitions: Sequence[int]) -> dict[int, int]: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Restored:
     """A partition's state, and the input offset at which to go on. ended: stays whose tombstones are missing;
     their offsets, as those in `patients`, are of the log that `offset` is of. skipped: events that were never

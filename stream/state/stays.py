@@ -22,7 +22,7 @@ event. events: how many so far, 0 in a cleared slot. admitted: 1 once an admissi
 MS_PER_HOUR = 3_600_000.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Moments:
     """When and where N events happened, in packed order.
 
@@ -36,7 +36,7 @@ class Moments:
     stream_times: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Timeline:
     """What the stays say of N events in packed order.
 

@@ -23,7 +23,7 @@ from stream.state.stays import STAY
 NONE: Mapping[bytes, End] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Evicted:
     """One patient's state in host memory. The changelog has it, or will."""
 

@@ -61,7 +61,7 @@ class _Stretch:
         return self.start + sum(self.sizes)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Outcome:
     """The model's results in packed order, on the host, and each patient's row after the last event."""
 

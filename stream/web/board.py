@@ -27,6 +27,8 @@ class _Model(msgspec.Struct):
 
 
 class _State(msgspec.Struct):
+    __repr__ = object.__repr__
+
     events: int
     warm: bool
     late: bool
@@ -34,12 +36,16 @@ class _State(msgspec.Struct):
 
 
 class _News2(msgspec.Struct):
+    __repr__ = object.__repr__
+
     score: int
     complete: bool
 
 
 class _Score(msgspec.Struct):
     """What the board needs of a RiskScore."""
+
+    __repr__ = object.__repr__
 
     observed_at: int
     risk: float
@@ -52,6 +58,8 @@ class _Score(msgspec.Struct):
 class _Event(msgspec.Struct):
     """What the board needs of a PatientEvent."""
 
+    __repr__ = object.__repr__
+
     patient_id: str
     observed_at: int
     type: str = "observation"
@@ -62,7 +70,7 @@ _read_score = msgspec.json.Decoder(_Score).decode
 _read_event = msgspec.json.Decoder(_Event).decode
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Trend:
     """The last risk of each of up to `BUCKETS` stretches of event time, `bucket_ms` long."""
 
@@ -94,7 +102,7 @@ class Trend:
         return levels[-1] - levels[0] if levels else 0.0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Bed:
     """One patient. `risk` and `news2` are None until the first score.
 
