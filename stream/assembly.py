@@ -288,7 +288,7 @@ def make_outputs(settings: Settings, source: Source) -> tuple[Sink, Guarantee]:
     """The sink of the guarantee that the settings choose, and how it ends an epoch of `source`."""
     if settings.processing_guarantee == "at_least_once":
         sink = watched("sink", make_sink(settings))
-        return sink, AtLeastOnce(sink, source.commit)
+        return sink, AtLeastOnce(sink, source.commit, source.committed)
     transactional = watched("sink", make_transactional_sink(settings))
     return transactional, ExactlyOnce(transactional, settings.observations_topic, source.group_metadata)
 

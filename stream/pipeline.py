@@ -227,6 +227,8 @@ class Pipeline:
             if restored.skipped:
                 log.error("partition %d: %d events are gone", restored.partition, restored.skipped)
                 self.rooms.metrics.skipped.inc(restored.skipped)
+            if restored.resumed:
+                self.rooms.committer.begin(restored.partition, restored.offset, restored.committed)
             self.rooms.source.start({restored.partition: restored.offset})
             self.running.add(restored.partition)
             reach("restored")

@@ -9,6 +9,7 @@ from stream.assembly import make_outputs
 from stream.clients import make_admin, make_source
 from stream.commands.changelog_reader import read_changelog
 from stream.commands.state_file import States
+from stream.commit.committer import Epoch
 from stream.errors import StateError, TopicError
 from stream.settings import Settings
 from stream.state.changelog import Changelog, Changes
@@ -33,7 +34,7 @@ def write_states(settings: Settings, changelog: Changelog, states: States) -> in
             sink.reset()
             sink.send(changelog.encode([Changes(placed.patients, placed.partitions)], {}))
             sink.flush(TIMEOUT_S)
-            guarantee.end_epoch(lambda: changelog.encode([], placed.marks), begins, lambda: None)
+            guarantee.end_epoch(Epoch(lambda: changelog.encode([], placed.marks), begins))
             guarantee.settle()
     return len(numbers)
 

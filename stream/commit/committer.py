@@ -11,31 +11,43 @@ a worker that dies in between scores some events again, under the same ids.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from stream.errors import CommitError
 from stream.failpoints import reach
 from stream.records import Outgoing
 from stream.state.changelog import Changelog, Mark
 from stream.state.store import StateStore
 
 FLUSH_TIMEOUT_S = 10.0
+MEMBERSHIP_S = 3.0
+"""Half of the shortest session that a broker allows by default (`group.min.session.timeout.ms`)."""
 MANY = 1024
 SELDOM = 8
 """Changes are sent before the epoch ends where there are `MANY`, of at most one in `SELDOM` of the patients
 and of no more than two events each: few will change again, and what is left for the end is soon done."""
 
 
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What ends together. changelog: makes its last records, called once. offsets: of the next input records.
+    before: the offsets that were durable when the epoch began. on_committed: called once all of it is
+    durable, on the thread inside a call of the guarantee."""
+
+    changelog: Callable[[], Outgoing]
+    offsets: Mapping[int, int]
+    before: Mapping[int, int] = field(default_factory=dict)
+    on_committed: Callable[[], None] | None = None
+
+
 class Guarantee(Protocol):
     """How an epoch ends."""
 
-    def end_epoch(
-        self, changelog: Callable[[], Outgoing], offsets: Mapping[int, int], committed: Callable[[], None]
-    ) -> None:
-        """Make the records of `changelog`, called once, durable with all that was sent, and then, or with
-        them, the input offsets to read next; it may go on after the return. `committed` is called once all
-        of it is durable, on the thread inside this or a later call. Raises `EpochError` if that failed or
-        nobody knows."""
+    def end_epoch(self, epoch: Epoch) -> None:
+        """Make the epoch's changelog durable with all that was sent, and then, or with them, its offsets; it
+        may go on after the return. Raises `EpochError` if that failed or nobody knows."""
 
     def log_ahead(self, changelog: Callable[[], Outgoing]) -> None:
         """Send these records before the epoch ends, if they may become durable with it alone. `changelog` is
@@ -63,7 +75,7 @@ class Transactions(Protocol):
         offsets: Mapping[int, int],
         group: Any,
         last: Callable[[], Outgoing],
-        on_committed: Callable[[], None],
+        on_committed: Callable[[], None] | None,
     ) -> None: ...
 
 
@@ -73,10 +85,9 @@ class ExactlyOnce:
     def __init__(self, sink: Transactions, topic: str, group_metadata: Callable[[], Any]) -> None:
         self._sink, self._topic, self._group_metadata = sink, topic, group_metadata
 
-    def end_epoch(
-        self, changelog: Callable[[], Outgoing], offsets: Mapping[int, int], committed: Callable[[], None]
-    ) -> None:
-        self._sink.commit(self._topic, offsets, self._group_metadata(), changelog, committed)
+    def end_epoch(self, epoch: Epoch) -> None:
+        group = self._group_metadata()
+        self._sink.commit(self._topic, epoch.offsets, group, epoch.changelog, epoch.on_committed)
 
     def log_ahead(self, changelog: Callable[[], Outgoing]) -> None:
         self._sink.send(changelog())
@@ -86,22 +97,43 @@ class ExactlyOnce:
 
 
 class AtLeastOnce:
-    """A `Guarantee`. commit: as `Source.commit`."""
+    """A `Guarantee`. commit, committed: as those of `Source`.
 
-    def __init__(self, sink: Outputs, commit: Callable[[Mapping[int, int]], None]) -> None:
-        self._sink, self._commit = sink, commit
+    A worker that stood still for long may have been replaced without knowing it yet, and no transaction
+    fences it: its states would overwrite newer ones. After `MEMBERSHIP_S` without a commit the group is asked
+    first, by committing once more what is committed; of a partition that the worker began, nothing may be.
+    """
 
-    def end_epoch(
-        self, changelog: Callable[[], Outgoing], offsets: Mapping[int, int], committed: Callable[[], None]
+    def __init__(
+        self,
+        sink: Outputs,
+        commit: Callable[[Mapping[int, int]], None],
+        committed: Callable[[Sequence[int]], Mapping[int, int]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._sink, self._commit, self._committed, self._clock = sink, commit, committed, clock
+        self._member_at = float("-inf")
+
+    def end_epoch(self, epoch: Epoch) -> None:
         self._sink.flush(FLUSH_TIMEOUT_S)
-        self._sink.send(changelog())
+        if self._clock() - self._member_at > MEMBERSHIP_S:
+            self._ask_the_group(epoch)
+        self._sink.send(epoch.changelog())
         self._sink.flush(FLUSH_TIMEOUT_S)
         reach("changelog_sent")
-        self._commit(offsets)
-        committed()
+        self._commit(epoch.offsets)
+        self._member_at = self._clock()
+        if epoch.on_committed:
+            epoch.on_committed()
         reach("offsets_sent")
         reach("committed")
+
+    def _ask_the_group(self, epoch: Epoch) -> None:
+        begun = sorted(epoch.offsets.keys() - epoch.before.keys())
+        if begun and self._committed(begun):
+            raise CommitError("another member has committed partitions that this one began")
+        if epoch.before:
+            self._commit(epoch.before)
 
     def log_ahead(self, changelog: Callable[[], Outgoing]) -> None:
         """Not here: a state that is durable before its scores would have them lost."""
@@ -128,8 +160,16 @@ class Committer:
         self._interval, self._max_events, self._clock = interval, max_events, clock
         self.epochs = 0
         self._offsets: dict[int, int] = {}
+        self._durable: dict[int, int] = {}
         self._events = self._unlogged = 0
         self._last = clock()
+
+    def begin(self, partition: int, offset: int, committed: bool) -> None:
+        """A partition is read from here on; its state says so, and the group's offset too if `committed`: if
+        not, the next epoch commits it."""
+        self._durable[partition] = offset
+        if not committed:
+            self._offsets[partition] = offset
 
     def add(self, offsets: Mapping[int, int], events: int) -> None:
         """A micro-batch is in the epoch, stepped and sent. offsets: of the next record of each partition."""
@@ -153,8 +193,12 @@ class Committer:
         if self._offsets:
             reach("before_changelog")
             marks = {one: Mark(at, self._store.stream_time(one)) for one, at in self._offsets.items()}
-            self._guarantee.end_epoch(lambda: self._records(marks), self._offsets, self._committed)
-        self.forget(list(self._offsets))
+            before = {one: at for one, at in self._durable.items() if one in self._offsets}
+            self._guarantee.end_epoch(
+                Epoch(lambda: self._records(marks), self._offsets, before, self._committed)
+            )
+        self._durable |= self._offsets
+        self._offsets = {}
         self._last = self._last + self._interval if 0 <= late < self._interval else self._clock()
         self._events = self._unlogged = 0
 
@@ -167,6 +211,7 @@ class Committer:
         """Nothing of these partitions is committed any more."""
         for partition in partitions:
             self._offsets.pop(partition, None)
+            self._durable.pop(partition, None)
 
     def _committed(self) -> None:
         self.epochs += 1

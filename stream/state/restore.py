@@ -48,7 +48,8 @@ class RestoringReader(Reader, Protocol):
 class Restored:
     """A partition's state, and the input offset at which to go on. ended: stays whose tombstones are missing;
     their offsets, as those in `patients`, are of the log that `offset` is of. skipped: events that were never
-    scored and are gone, or whose state is."""
+    scored and are gone, or whose state is. resumed: whether the state says how far the partition was read.
+    committed: whether the group's offset is `offset`."""
 
     partition: int
     offset: int
@@ -56,6 +57,8 @@ class Restored:
     patients: Patients
     skipped: int
     ended: Mapping[bytes, End]
+    resumed: bool
+    committed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +227,8 @@ class Restorer:
         offset, skipped = self._retained(reader, partition, at)
         stream_time = mark.stream_time if mark else 0
         patients, ended = self._changelog.patients(latest), self._changelog.ended(latest)
-        return Restored(partition, offset, stream_time, patients, skipped, ended)
+        resumed, agrees = mark is not None, committed.get(partition) == offset
+        return Restored(partition, offset, stream_time, patients, skipped, ended, resumed, agrees)
 
     def _check_partitions(self, reader: RestoringReader) -> None:
         """A changed count would move patients away from their state."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ class Log:
     def __init__(self) -> None:
         self.told: list[Any] = []
         self.broken = False
+        self.others: dict[int, int] = {}
 
     def send(self, outgoing: Outgoing) -> None:
         self.told.append(("send", outgoing.topic, list(outgoing.keys)))
@@ -32,6 +33,9 @@ class Log:
 
     def flush(self, timeout: float) -> None:
         self.told.append("flush")
+
+    def committed(self, partitions: Sequence[int]) -> dict[int, int]:
+        return self.others
 
     def commit_offsets(self, offsets: Mapping[int, int]) -> None:
         self.told.append(("offsets", dict(offsets)))
@@ -84,7 +88,7 @@ def exactly_once(log: Log) -> Guarantee:
 
 
 def at_least_once(log: Log) -> Guarantee:
-    return AtLeastOnce(log, log.commit_offsets)
+    return AtLeastOnce(log, log.commit_offsets, log.committed)
 
 
 def test_exactly_once_the_changelog_goes_before_the_one_commit() -> None:
@@ -227,3 +231,43 @@ def test_who_settles_waits_for_the_transaction() -> None:
     epochs.committer.settle()
     assert [told[0] for told in epochs.log.told[:2]] == ["send", "transaction"]
     assert epochs.log.told[2:] == ["flush"]
+
+
+def test_who_stood_still_asks_the_group_before_the_states_are_written() -> None:
+    epochs = Epochs(at_least_once)
+    epochs.committer.begin(0, 3, committed=True)
+    epochs.score(b"a")
+    epochs.committer.add({0: 7}, 1)
+    epochs.log.broken = True
+    with pytest.raises(CommitError):
+        epochs.committer.commit()
+    assert epochs.log.told == ["flush", ("offsets", {0: 3})], "no state of who may be no member any more"
+
+
+def test_an_epoch_counts_once_it_is_committed() -> None:
+    epochs = Epochs(at_least_once)
+    epochs.committer.add({0: 5}, 5)
+    epochs.log.broken = True
+    with pytest.raises(CommitError):
+        epochs.committer.commit()
+    assert epochs.committer.epochs == 0
+    epochs.log.broken = False
+    epochs.committer.commit()
+    assert epochs.committer.epochs == 1
+
+
+def test_an_offset_that_the_group_does_not_know_yet_is_committed_without_an_event() -> None:
+    epochs = Epochs(exactly_once)
+    epochs.committer.begin(0, 3, committed=False)
+    epochs.committer.settle()
+    assert epochs.committed() == [{0: 3}]
+
+
+def test_who_began_a_partition_that_another_has_committed_since_writes_no_state() -> None:
+    epochs = Epochs(at_least_once)
+    epochs.score(b"a")
+    epochs.committer.add({0: 7}, 1)
+    epochs.log.others = {0: 9}
+    with pytest.raises(CommitError, match="another member"):
+        epochs.committer.commit()
+    assert epochs.log.told == ["flush"]

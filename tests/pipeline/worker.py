@@ -1,0 +1,69 @@
+"""A worker on a cluster in memory, turned by hand: every room of a real one, with a cell that is its own
+reference."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from stream import assembly
+from stream.lifecycle import WorkerState
+from stream.pipeline import Pipeline
+from stream.settings import load
+from tests.pipeline.cluster import CLUSTERS, Cluster, Member
+
+RESTORE_TIMEOUT_S = 5.0
+SCORES, DEAD_LETTERS, INPUT = "vitals.risk-scores.v1", "vitals.dead-letters.v1", "vitals.observations.v1"
+BATCH = 8
+
+
+class MemoryWorker:
+    """`pipeline` is for a `with`, as in `assembly.Worker.run`. slot: its instance id."""
+
+    def __init__(self, cluster: Cluster, guarantee: str, slot: str = "worker", **flags: Any) -> None:
+        servers = str(id(cluster))
+        CLUSTERS[servers] = cluster
+        own = {
+            "bootstrap_servers": servers,
+            "instance_id": slot,
+            "metrics_port": 0,
+            "device": "cpu",
+            "processing_guarantee": guarantee,
+            "commit_interval": 9.0,
+            "commit_events": 1,
+            "max_batch": BATCH,
+            "max_wait": 0,
+            "expire_after": 72 * 3600.0,
+        }
+        self.cluster = cluster
+        self.pipeline: Pipeline = assembly.build_worker(load(own | flags, environment={})).pipeline
+        self.source = self.pipeline.rooms.source
+        self.member: Member = getattr(self.source, "_port", self.source)
+
+    def join(self) -> None:
+        self.source.subscribe(INPUT, assembly.watched("rebalance", self.pipeline), held=True)
+
+    def turn(self) -> int:
+        """One turn, and the restorations that it began."""
+        arrived = self.pipeline.turn(0)
+        until = time.monotonic() + RESTORE_TIMEOUT_S
+        while self.pipeline.state is WorkerState.RUNNING and self._restoring:
+            assert time.monotonic() < until, "a partition is not restored"
+            arrived += self.pipeline.turn(0)
+        return arrived
+
+    def finish(self) -> None:
+        """Turn until all is committed. An epoch that is lost is no end."""
+        for _ in range(200):
+            idle = not self.turn()
+            if idle and not self.member.news and self.pipeline.settle() and self._all_read():
+                return
+        raise AssertionError("the worker does not finish")
+
+    @property
+    def _restoring(self) -> set[int]:
+        return self.pipeline.assigned - self.pipeline.running
+
+    def _all_read(self) -> bool:
+        logs = self.cluster.logs[INPUT]
+        return all(self.cluster.offsets.get(one, 0) == len(log) for one, log in enumerate(logs))
