@@ -18,7 +18,7 @@ from stream._kafka_python import Contact, configuration, create, not_done
 from stream.connection import Connection
 from stream.errors import BrokerError, DeliveryError
 from stream.publish.sink import CLOSE_TIMEOUT_S, FULL_QUEUE_WAIT_S, MAX_RECORD_BYTES
-from stream.records import Outgoing
+from stream.records import Headers, Outgoing
 
 MAX_UNACKNOWLEDGED = 100_000
 
@@ -153,14 +153,19 @@ class KafkaPythonSink:
 
 
 def columns(outgoing: Outgoing) -> Iterable[tuple[Any, ...]]:
-    """Value, key, headers, partition and timestamp of each record, as `KafkaProducer.send` wants them."""
+    """Value, key, headers, partition and timestamp of each record, as `KafkaProducer.send` wants them: a
+    header without a value becomes an empty one."""
     partitions, timestamps, headers = outgoing.partitions, outgoing.timestamps, outgoing.headers
     rows = len(outgoing)
     return zip(
         outgoing.values,
         outgoing.keys,
-        repeat(None, rows) if headers is None else headers,
+        repeat(None, rows) if headers is None else map(_with_values, headers),
         repeat(None, rows) if partitions is None else partitions.tolist(),
         repeat(None, rows) if timestamps is None else timestamps.tolist(),
         strict=True,
     )
+
+
+def _with_values(headers: Headers) -> list[tuple[str, bytes]]:
+    return [(name, value or b"") for name, value in headers]

@@ -13,7 +13,7 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -72,8 +72,7 @@ class Flow:
     def send(self, outgoing: Outgoing) -> None:
         """Deliver these to the input topic."""
         with closing(LibrdkafkaSink(Connection(self.servers))) as sink:
-            columns = outgoing.values, outgoing.keys, outgoing.partitions, outgoing.timestamps
-            sink.send(Outgoing(self.observations, *columns))
+            sink.send(replace(outgoing, topic=self.observations))
             sink.flush(PATIENCE_S)
 
     def run(self, **flags: Any) -> Worker:
