@@ -16,6 +16,7 @@ import typer
 from stream.admin.admin import Admin, partition_count
 from stream.assembly import choose_device, load_model
 from stream.clients import make_admin, make_source
+from stream.commands.keys import placed
 from stream.commands.options import ALL, Json, takes_settings
 from stream.commands.rights import rights
 from stream.commands.topics import wanted
@@ -106,6 +107,7 @@ def _checks(settings: Settings, admin: Admin) -> Iterator[tuple[str, Callable[[]
     yield "broker", partial(_answers, settings, admin)
     yield "topics", partial(_as_wanted, settings, admin)
     yield "offsets", partial(_retained, settings, admin)
+    yield "keys", partial(placed, settings)
     yield from rights(settings, admin)
 
 

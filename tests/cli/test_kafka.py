@@ -75,7 +75,7 @@ def test_the_doctor_finds_all_well(vitalstream: Vitalstream, flags: list[str]) -
     create(vitalstream, flags)
     told = vitalstream("doctor", *flags)
     lines = [line.split()[:2] for line in told.out.splitlines()]
-    checks = ["versions", "device", "model", "broker", "topics", "offsets"]
+    checks = ["versions", "device", "model", "broker", "topics", "offsets", "keys"]
     checks += ["reading"] * 2 + ["writing"] * 4
     assert lines == [["ok", check] for check in checks]
     rows = json.loads(vitalstream("doctor", "--json", *flags).out)
