@@ -70,10 +70,11 @@ class VitalSigns:
 
 
 def _freshest(vitals: Floats, ages: Floats, columns: list[int], limit: float) -> Floats:
-    """The youngest of the columns that measure one sign; NaN where all are stale or missing."""
+    """The youngest of the columns that measure one sign, the first of those of one age: an arterial line
+    measures what a cuff estimates. NaN if all are stale or missing."""
     value = np.full(len(vitals), np.nan, np.float32)
     age = np.full(len(vitals), limit, np.float32)
-    for column in columns:
+    for column in reversed(columns):
         younger = (ages[:, column] <= age) & ~np.isnan(vitals[:, column])
         value = np.where(younger, vitals[:, column], value)
         age = np.where(younger, ages[:, column], age)

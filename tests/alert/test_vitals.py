@@ -72,4 +72,5 @@ def test_a_missing_or_stale_sign_is_named_and_makes_the_score_incomplete() -> No
 def test_the_younger_of_two_pressures_counts() -> None:
     assert assess({"NISysABP": 85}, {"NISysABP": 0.1}).news2[0] == 3
     assert assess({"NISysABP": 85}, {"NISysABP": 0.9}).news2[0] == 0
+    assert assess({"SysABP": 85, "NISysABP": 120}).news2[0] == 3, "of one age: the arterial"
     assert stale(assess({"SysABP": 120, "NISysABP": 118}, {"SysABP": 9, "NISysABP": 1})) == set()
