@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import threading
 import time
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cached_property, partial
@@ -18,7 +19,9 @@ from model.artifact import load
 from model.errors import ArtifactError
 from model.explain.contributors import contributors
 from model.risk_model import RiskModel
-from stream.admin.admin import partition_count
+from stream import topics
+from stream.admin.admin import UNKNOWN, Admin, Topic, partition_count
+from stream.admin.identity import Identity
 from stream.alert.vitals import SIGNS, VitalSigns
 from stream.background import Threads
 from stream.batch.batcher import Batcher
@@ -31,10 +34,19 @@ from stream.consume.watchdog import Blindness, Ownership, Watchdog
 from stream.decode.decoder import Decoder
 from stream.decode.leaving_out import LeavingOut
 from stream.drift.watch import Blind, Watch
-from stream.errors import BrokerError, ModelError, SettingsError, ThreadError
+from stream.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    ConnectionRefused,
+    ModelError,
+    RefusalError,
+    SettingsError,
+    ThreadError,
+    describe,
+)
 from stream.failpoints import watched
 from stream.health import Health
-from stream.idle import Backlog, UntilIdle
+from stream.idle import JOIN_TIMEOUT_S, Backlog, UntilIdle
 from stream.metrics import Metrics, total
 from stream.pipeline import Pipeline
 from stream.publish.scores import ScoreEncoder
@@ -42,7 +54,7 @@ from stream.publish.sink import Sink
 from stream.publish.state_only import StateOnly
 from stream.scoring import Encoder, Rooms
 from stream.settings import Settings
-from stream.state.changelog import Changelog
+from stream.state.changelog import Changelog, TopicIds
 from stream.state.placement import Placement
 from stream.state.restore import Restorer, Rules
 from stream.state.standby import Standby
@@ -51,6 +63,8 @@ from stream.step.stepper import Stepper
 from stream.web.health import HealthServer
 
 log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
 
 BLIND_AFTER_S = 10.0
 TURNS_WITHIN_S = 2.0
@@ -82,7 +96,8 @@ class Worker:
         model = load_model(settings)
         self.model_hash = model.hash
         self.threads = Threads(self.metrics.count_thread_failure)
-        self.pipeline = _pipeline(settings, model, self.metrics, self.threads)
+        self.ids = TopicIds()
+        self.pipeline = _pipeline(settings, model, self.metrics, self.threads, self.ids)
         self._ended: BrokerError | None = None
 
     @cached_property
@@ -95,14 +110,20 @@ class Worker:
         timeout = self._settings.health_timeout
         return Health(self.pipeline, self.threads, self.watchdog, timeout, reads=reads)
 
-    def run(self, stop: threading.Event, until_idle: float | None = None) -> None:
+    def run(
+        self, stop: threading.Event, until_idle: float | None = None, *, check_topics: bool = False
+    ) -> None:
         """Join the group and score until `stop` is set, or until nothing came for `until_idle` seconds and
-        the group has scored the whole topic; then finish, commit and leave. Raises `VitalstreamError`."""
+        the group has scored the whole topic; then finish, commit and leave. check_topics: refuse topics that
+        lose records, and notice if one is deleted and made again. Raises `VitalstreamError`."""
         _calm_garbage_collector()
         settings = self._settings
         log.info("joining group %s at %s", settings.application_id, settings.bootstrap_servers)
         with ExitStack() as closed_last, self.pipeline, closing(self.watchdog):
             self._serve(closed_last)
+            if check_topics:
+                self._check_topics(stop, math.inf if until_idle is None else JOIN_TIMEOUT_S)
+                closed_last.enter_context(closing(self._identity(stop)))
             self.watchdog.open(partial(self._end, stop))
             if settings.standby_replicas == "all":
                 self.pipeline.rooms.standby.open()
@@ -122,6 +143,49 @@ class Worker:
     def _end(self, stop: threading.Event, error: BrokerError) -> None:
         self._ended = error
         stop.set()
+
+    def _check_topics(self, stop: threading.Event, patience: float) -> None:
+        """Waits for a broker until `stop` is set, `patience` seconds at most."""
+        began = time.monotonic()
+        while not stop.is_set():
+            try:
+                with closing(make_admin(self._settings)) as admin:
+                    self._look_at_topics(admin)
+                return
+            except BrokerUnavailable as error:
+                if time.monotonic() - began > patience:
+                    raise
+                log.warning("waiting for the broker: %s", describe(error))
+                self.pipeline.progressed = time.monotonic()
+                stop.wait(RETRY_S)
+
+    def _look_at_topics(self, admin: Admin) -> None:
+        settings, ids = self._settings, self.ids
+        logs = [settings.observations_topic, settings.changelog_topic]
+        try:
+            found = admin.topics(logs)
+            ids.input, ids.changelog = (found[one].id if one in found else UNKNOWN for one in logs)
+            faults = topics.examine(settings, admin)
+        except ConnectionRefused:
+            raise
+        except RefusalError as error:
+            log.warning("the topics are not checked: %s", describe(error))
+            return
+        topics.refuse(faults)
+        for fault in faults:
+            log.warning("%s", fault)
+
+    def _identity(self, stop: threading.Event) -> Identity:
+        settings, ids = self._settings, self.ids
+        known = {settings.observations_topic: ids.input, settings.changelog_topic: ids.changelog}
+
+        def look(names: Sequence[str]) -> Mapping[str, Topic]:
+            with closing(make_admin(settings)) as admin:
+                return admin.topics(names)
+
+        watching = Identity(known, look, self.threads)
+        watching.open(partial(self._end, stop))
+        return watching
 
     def _until_idle(self, quiet: float) -> UntilIdle:
         reader = partial(make_source, self._settings, self._settings.application_id, to_end=True)
@@ -162,20 +226,21 @@ def build_follower(
     return worker
 
 
-def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics, threads: Threads) -> Pipeline:
+def _pipeline(
+    settings: Settings, model: RiskModel, metrics: Metrics, threads: Threads, ids: TopicIds
+) -> Pipeline:
     fresh = model.initial_state()
     store = watched(
         "store", StateStore(fresh, settings.initial_resident_patients, settings.max_resident_patients)
     )
-    on_gap = "earliest" if settings.on_gap == "skip" else "error"
     group = settings.application_id
     source = watched(
         "source",
         make_source(
-            settings, group, instance_id=settings.instance_id, auto_offset_reset=on_gap, with_headers=True
+            settings, group, instance_id=settings.instance_id, auto_offset_reset="error", with_headers=True
         ),
     )
-    changelog = watched("changelog", make_changelog(settings, model))
+    changelog = watched("changelog", make_changelog(settings, model, ids))
     standby = watched(
         "standby",
         Standby(partial(_reader, "replica", settings, auto_offset_reset="error"), changelog.topic, threads),
@@ -207,7 +272,7 @@ def _pipeline(settings: Settings, model: RiskModel, metrics: Metrics, threads: T
         ),
         drift=watched("drift", Watch(model.reference) if model.reference else Blind()),
         vitals=watched("assess", VitalSigns(model.vital_columns)),
-        encoder=watched("encode", _encoder(settings, model)),
+        encoder=watched("encode", _encoder(settings, model, ids)),
         dead_letters_topic=settings.dead_letters_topic,
         max_dead_letter_bytes=settings.max_dead_letter_bytes,
         sink=sink,
@@ -235,10 +300,11 @@ def _restorer(settings: Settings, changelog: Changelog, standby: Standby) -> Res
     return Restorer(partial(_reader, "restore", settings, to_end=True), changelog, rules, standby)
 
 
-def _encoder(settings: Settings, model: RiskModel) -> ScoreEncoder:
+def _encoder(settings: Settings, model: RiskModel, ids: TopicIds) -> ScoreEncoder:
     return ScoreEncoder(
         settings.scores_topic,
         source=settings.observations_topic,
+        ids=ids,
         model_name=model.name,
         model_hash=model.hash,
         target=model.target,
@@ -279,9 +345,9 @@ def _reading(pipeline: Pipeline) -> Set[int]:
     return pipeline.running if turns and not isinstance(pipeline.rooms.source, Behind) else frozenset()
 
 
-def make_changelog(settings: Settings, model: RiskModel) -> Changelog:
-    """The format of the model's states in the settings' changelog topic."""
-    return Changelog(settings.changelog_topic, model.hash, model.state_size)
+def make_changelog(settings: Settings, model: RiskModel, ids: TopicIds | None = None) -> Changelog:
+    """The format of the model's states in the settings' changelog topic. ids: as `Changelog`."""
+    return Changelog(settings.changelog_topic, model.hash, model.state_size, ids)
 
 
 def make_outputs(settings: Settings, source: Source) -> tuple[Sink, Guarantee]:

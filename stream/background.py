@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-RESTORE, STANDBY, WATCHDOG, COMMIT = NAMES = ("restore", "standby", "watchdog", "commit")
+RESTORE, STANDBY, WATCHDOG, COMMIT, TOPICS = NAMES = ("restore", "standby", "watchdog", "commit", "topics")
 """The threads of a worker: the label values of the metric."""
 FIRST_PAUSE_S = 1.0
 MAX_PAUSE_S = 60.0

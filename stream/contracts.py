@@ -140,9 +140,11 @@ class Contributor(Outbound):
 
 
 class RiskScore(Outbound):
-    """One for each accepted observation or admission. The record's timestamp is `observed_at`."""
+    """One for each accepted observation or admission. The record's timestamp is the broker's."""
 
-    id: str = Field(description="Deterministic: source topic, partition, offset and model. Dedupe on it.")
+    id: str = Field(
+        description="Deterministic: source topic and its id, partition, offset, model. Dedupe on it."
+    )
     patient_id: str
     observed_at: int
     scored_at: int = Field(description="Milliseconds since the Unix epoch, UTC.")

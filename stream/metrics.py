@@ -75,7 +75,9 @@ class Metrics:
         self.epochs_lost = count("epochs_lost", "Epochs that were not committed and are done again.")
         self.applied = count("events_already_applied", "Events skipped: the state holds them already.")
         self.measured = count("values_measured", "Values in the events scored, by variable.", ["variable"])
-        self.skipped = count("events_skipped", "Events that were gone before they were scored.")
+        self.skipped = count("events_skipped", "Events known to be gone before they were scored.")
+        self.gaps = count("gaps_skipped", "Gaps in input or state over which a partition went on.")
+        self.unread = count("events_deleted_unread", "Events deleted before a partition was first read.")
         self.expired = count("patients_expired", "Patients whose state was dropped after long silence.")
         self.thread_failures = count(
             "thread_failures", "Failures of a background thread of the worker.", ["thread"]

@@ -18,6 +18,7 @@ from stream.failpoints import reach
 from stream.idle import UntilIdle
 from stream.lifecycle import WorkerState, successor
 from stream.scoring import Rooms, Scoring
+from stream.state.gaps import Place
 
 log = logging.getLogger(__name__)
 
@@ -221,17 +222,31 @@ class Pipeline:
 
     def _start_restored(self) -> None:
         for restored in self.rooms.restorer.restored():
-            self.rooms.store.install(
-                restored.partition, restored.patients, restored.stream_time, restored.ended
-            )
-            if restored.skipped:
-                log.error("partition %d: %d events are gone", restored.partition, restored.skipped)
-                self.rooms.metrics.skipped.inc(restored.skipped)
-            if restored.resumed:
-                self.rooms.committer.begin(restored.partition, restored.offset, restored.committed)
-            self.rooms.source.start({restored.partition: restored.offset})
-            self.running.add(restored.partition)
+            partition, place = restored.partition, restored.place
+            store, patients = self.rooms.store, restored.patients
+            store.install(partition, patients, restored.stream_time, restored.ended, log=place.rewound)
+            self._report(partition, place)
+            if place.rewound:
+                self.rooms.committer.add({partition: place.offset}, 0)
+            elif restored.resumed:
+                self.rooms.committer.begin(partition, place.offset, restored.committed)
+            self.rooms.source.start({partition: place.offset})
+            self.running.add(partition)
             reach("restored")
+
+    def _report(self, partition: int, place: Place) -> None:
+        """What is missing of the input or the state before a partition goes on."""
+        metrics = self.rooms.metrics
+        if place.gap:
+            log.error("partition %d goes on at offset %d: %s", partition, place.offset, place.gap)
+            metrics.gaps.inc()
+            metrics.skipped.inc(place.skipped)
+        if place.unread:
+            log.warning(
+                "partition %d begins at offset %d: %d events were deleted before this application read it",
+                partition, place.offset, place.unread,
+            )  # fmt: skip
+            metrics.unread.inc(place.unread)
 
     def _note_progress(self) -> None:
         self.progressed = now = time.monotonic()

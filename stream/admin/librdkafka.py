@@ -35,7 +35,9 @@ Result = TypeVar("Result")
 SLICE_S = 0.5
 USABLE_S = 10.0
 LOOK_EVERY_S = 0.05
+GROUPS = "__consumer_offsets"
 NO_ID = str(Uuid(0, 0))
+FILE_NAMES = str.maketrans("+/", "-_")
 
 
 class LibrdkafkaAdmin:
@@ -43,6 +45,7 @@ class LibrdkafkaAdmin:
 
     def __init__(self, connection: Connection) -> None:
         self._contact = Contact()
+        self._controlled = False
         self._client = create(AdminClient, configuration(connection, {"error_cb": self._contact}))
 
     def create(self, specs: Sequence[TopicSpec]) -> Creation:
@@ -105,6 +108,7 @@ class LibrdkafkaAdmin:
     def _described(self, names: Sequence[str]) -> dict[str, TopicDescription]:
         if not names:
             return {}
+        self._ask_for_controller()
         asked = self._client.describe_topics(
             TopicCollection(list(names)),
             request_timeout=REQUEST_TIMEOUT_S,
@@ -118,6 +122,18 @@ class LibrdkafkaAdmin:
                 if reason(error).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise self._failed(error, f"describing {name}") from error
         return found
+
+    def _ask_for_controller(self) -> None:
+        """Every request would wait in vain for a controller, if there is none (librdkafka's mock cluster)."""
+        if self._controlled:
+            return
+        try:
+            found = self._client.list_topics(GROUPS, timeout=REQUEST_TIMEOUT_S)
+        except KafkaException as error:
+            raise self._failed(error, "asking for the controller") from error
+        if found.controller_id not in found.brokers:
+            raise RefusalError("these brokers have no controller, and so no administration")
+        self._controlled = True
 
     def _configs(self, resources: list[ConfigResource]) -> dict[str, dict[str, str]]:
         if not resources:
@@ -166,7 +182,8 @@ class LibrdkafkaAdmin:
 
 
 def _id(given: Uuid) -> str:
-    return UNKNOWN if (text := str(given)) == NO_ID else text
+    """Kafka's own tools write it with the characters of file names, librdkafka with those of MIME."""
+    return UNKNOWN if (text := str(given)) == NO_ID else text.translate(FILE_NAMES)
 
 
 def _copies(topic: TopicDescription) -> int:

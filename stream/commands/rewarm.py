@@ -20,9 +20,9 @@ from stream.commands.options import ALL, start_logging, takes_settings
 from stream.commands.refused import refused_as_future
 from stream.commands.rewarm_watch import Standing, Tap, Watch
 from stream.commands.stopping import stop_on_signals
-from stream.commands.topics import wanted
 from stream.errors import SettingsError
 from stream.settings import Settings
+from stream.topics import specs
 
 JOIN_TIMEOUT_S = 30.0
 NOT_DONE = 1
@@ -81,7 +81,7 @@ def _follow(
             stop.set()
 
     reporting = spawn("rewarm", report)
-    worker.run(stop)
+    worker.run(stop, check_topics=True)
     wait([reporting], JOIN_TIMEOUT_S)
     raise_failure(reporting)
     return watch.standing
@@ -90,7 +90,7 @@ def _follow(
 def _make_changelog_topic(settings: Settings) -> None:
     with closing(make_admin(settings)) as admin:
         partitions = partition_count(admin, settings.observations_topic)
-        admin.create([one for one in wanted(settings, partitions) if one.name == settings.changelog_topic])
+        admin.create([one for one in specs(settings, partitions) if one.name == settings.changelog_topic])
 
 
 def _as_object(standing: Standing) -> dict[str, object]:

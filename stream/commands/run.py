@@ -34,7 +34,7 @@ def run(
         return
     start_logging(settings.log_level)
     worker = build_worker(settings)
-    worker.run(stop_on_signals(), until_idle)
+    worker.run(stop_on_signals(), until_idle, check_topics=True)
     log.info("finished what was sent, committed it and left the group")
     figures = summary(worker.metrics)
     typer.echo(json.dumps(figures) if as_json else ", ".join(f"{name} {n:,}" for name, n in figures.items()))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import product
 
 import msgspec
@@ -13,8 +15,10 @@ import numpy as np
 from model.explain.words import in_words
 from model.variables import VARIABLES
 from stream.records import Assessment, Contributions, Outgoing, Scores
+from stream.state.changelog import TopicIds
 
 SHORT_HASH = 16
+SHORT_ID = 8
 PLAIN = bytes(set(range(0x20, 0x7F)) - set(b'"\\'))
 """Bytes that stand for themselves in a JSON string."""
 
@@ -23,7 +27,8 @@ class ScoreEncoder:
     """Writes `stream.contracts.RiskScore`; everything that a worker's scores share is written once.
 
     model_hash: hexadecimal SHA-256; its first 16 digits identify the model. signs: names of the vital
-    signs, in the order of the bits of `Assessment.stale`. warm_up: events after which a score is warm.
+    signs, in the order of the bits of `Assessment.stale`. warm_up: events after which a score is warm. ids:
+    of the topics; may be filled in until the first score.
     """
 
     def __init__(
@@ -31,6 +36,7 @@ class ScoreEncoder:
         topic: str,
         *,
         source: str,
+        ids: TopicIds | None = None,
         model_name: str,
         model_hash: str,
         target: str,
@@ -40,14 +46,19 @@ class ScoreEncoder:
         self._topic = topic
         self._warm_up = warm_up
         self._flags = _flags(signs)
+        self._ids = ids or TopicIds()
         shared = {"source": source, "hash": model_hash[:SHORT_HASH], "target": target, "name": model_name}
         quoted = {name: json.dumps(text)[1:-1].replace("%", "%%") for name, text in shared.items()}
         self._template = (
-            '{{"id":"{source}/%d/%d/{hash}","patient_id":%b,"observed_at":%d,"scored_at":%d,"risk":%.6f,'
+            '{{"id":"{source}{{log}}/%d/%d/{hash}","patient_id":%b,"observed_at":%d,"scored_at":%d,"risk":%.6f,'
             '"target":"{target}","model":{{"name":"{name}","hash":"{hash}"}},"state":{{"events":%d,%b,'
             '"news2":{{"score":%d,%b,"source":{{"topic":"{source}","partition":%d,"offset":%d}}}}'
         ).format(**quoted)
-        self._bytes = self._template.encode()
+
+    @cached_property
+    def _bytes(self) -> bytes:
+        """Made with the first score: by then it is known which topic the events are in."""
+        return self._template.replace("{log}", _log(self._ids.input), 1).encode()
 
     def encode(self, scores: Scores, assessment: Assessment, scored_at: int) -> Outgoing:
         """One record a score, in order, to the partition that the event came from. scored_at: ms."""
@@ -68,6 +79,11 @@ class ScoreEncoder:
             for row, contributors in _contributors(scores.contributions):
                 values[row] = values[row][:-1] + b',"contributors":' + contributors + b"}"
         return Outgoing(self._topic, values, events.patients, events.partitions, events.observed_at)
+
+
+def _log(topic_id: str) -> str:
+    """Tells the events of a topic from those of another that had its name; empty if the id is unknown."""
+    return f"@{base64.urlsafe_b64decode(topic_id + '==').hex()[:SHORT_ID]}" if topic_id else ""
 
 
 def _contributors(given: Contributions) -> Iterator[tuple[int, bytes]]:

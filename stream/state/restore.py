@@ -16,15 +16,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Protocol
+
+import numpy as np
 
 from stream.background import RESTORE, raise_failure, spawn
 from stream.errors import BrokerUnavailable, GapError, TopicError
 from stream.failpoints import reach
-from stream.state.changelog import Changelog, End, Mark, Patients
-from stream.state.replica import EARLIEST, POLL_RECORDS, POLL_S, Reader, Replica, fold, read_on
+from stream.state.changelog import Changelog, End, Patients
+from stream.state.gaps import Place, next_place, retained
+from stream.state.replica import POLL_RECORDS, POLL_S, Reader, Replica, fold, read_on
 from stream.state.standby import Standby
 
 log = logging.getLogger(__name__)
@@ -46,16 +49,14 @@ class RestoringReader(Reader, Protocol):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Restored:
-    """A partition's state, and the input offset at which to go on. ended: stays whose tombstones are missing;
-    their offsets, as those in `patients`, are of the log that `offset` is of. skipped: events that were never
-    scored and are gone, or whose state is. resumed: whether the state says how far the partition was read.
-    committed: whether the group's offset is `offset`."""
+    """A partition's state, and the place in the input at which to go on. ended: stays whose tombstones are
+    missing; their offsets, as those in `patients`, are of the log that the place is in. resumed: whether the
+    state says how far the partition was read. committed: whether the group's offset is the place's."""
 
     partition: int
-    offset: int
+    place: Place
     stream_time: int
     patients: Patients
-    skipped: int
     ended: Mapping[bytes, End]
     resumed: bool
     committed: bool
@@ -219,16 +220,25 @@ class Restorer:
         waited: float,
     ) -> Restored | None:
         """The partition as it was read; None if it is to be read on."""
-        mark = self._changelog.mark(latest)
-        at = self._offset(partition, mark, committed.get(partition), waited)
-        if at is None:
+        rules, ids, mark = self._rules, self._changelog.ids, self._changelog.mark(latest)
+        patient = waited < rules.patience
+        place = next_place(
+            mark, committed.get(partition), ids, exactly_once=rules.exactly_once, patient=patient
+        )
+        if place is None:
             self._advance("the end of the last transaction")
             return None
-        offset, skipped = self._retained(reader, partition, at)
-        stream_time = mark.stream_time if mark else 0
+        first, end = (ask([partition])[partition] for ask in (reader.beginning_offsets, reader.end_offsets))
+        same_topic = mark is not None and bool(ids.input) and mark.ids.input == ids.input
+        place = retained(place, first, end, same_topic=same_topic)
+        if place.gap and not rules.skip_gaps:
+            raise GapError(rules.topic, partition, place.gap)
         patients, ended = self._changelog.patients(latest), self._changelog.ended(latest)
-        resumed, agrees = mark is not None, committed.get(partition) == offset
-        return Restored(partition, offset, stream_time, patients, skipped, ended, resumed, agrees)
+        if place.rewound:
+            patients, ended = _rewound(patients, ended, place.offset)
+        resumed, agrees = mark is not None, committed.get(partition) == place.offset
+        stream_time = mark.stream_time if mark else 0
+        return Restored(partition, place, stream_time, patients, ended, resumed, agrees)
 
     def _check_partitions(self, reader: RestoringReader) -> None:
         """A changed count would move patients away from their state."""
@@ -236,31 +246,15 @@ class Restorer:
         if inputs != states:
             raise TopicError(_COUNTS.format(self._rules.topic, inputs, self._changelog.topic, states))
 
-    def _offset(self, partition: int, mark: Mark | None, committed: int | None, waited: float) -> int | None:
-        """The input offset at which to go on; None where the changelog is to be read on."""
-        if mark is None and committed is None:
-            return EARLIEST
-        if mark is not None and mark.next_offset == committed:
-            return committed
-        if mark is not None and not self._rules.exactly_once and mark.next_offset > (committed or 0):
-            return mark.next_offset
-        if waited < self._rules.patience:
-            return None
-        if mark is not None and committed is None:
-            return mark.next_offset  # the group's offsets have expired
-        if not self._rules.skip_gaps:
-            state = "nothing" if mark is None else f"the state at {mark.next_offset}"
-            raise GapError(self._rules.topic, partition, _DIFFER.format(self._rules.topic, committed, state))
-        return committed
 
-    def _retained(self, reader: RestoringReader, partition: int, offset: int) -> tuple[int, int]:
-        """The offset that there is at or after `offset`, and how many events lie between."""
-        first, end = (ask([partition])[partition] for ask in (reader.beginning_offsets, reader.end_offsets))
-        if offset == EARLIEST or first <= offset <= end:
-            return max(offset, first), 0
-        if not self._rules.skip_gaps:
-            raise GapError(self._rules.topic, partition, _GONE.format(offset, first, end))
-        return (first, first - offset) if offset < first else (end, 0)
+def _rewound(
+    patients: Patients, ended: Mapping[bytes, End], offset: int
+) -> tuple[Patients, dict[bytes, End]]:
+    """The same, to whom every event from `offset` on is new."""
+    stays = patients.stays.copy()
+    stays["next_offset"] = np.minimum(stays["next_offset"], offset)
+    ends = {patient: end._replace(next_offset=min(end.next_offset, offset)) for patient, end in ended.items()}
+    return replace(patients, stays=stays), ends
 
 
 def _committed(reader: RestoringReader, partitions: Sequence[int]) -> dict[int, int] | None:
@@ -275,5 +269,3 @@ _COUNTS = (
     "{0} has {1} partitions and {2} has {3}: with different counts patients would be parted from their "
     "states. `vitalstream topics create` makes what is missing; else start under a new application_id"
 )
-_DIFFER = "the group's committed offset in {0} is {1}, but the changelog has {2}"
-_GONE = "the next event to score has offset {0}, but only {1} to {2} are retained"

@@ -190,11 +190,21 @@ class StateStore:
         return taken
 
     def install(
-        self, partition: int, patients: Patients, stream_time: int, ended: Mapping[bytes, End] = NONE
+        self,
+        partition: int,
+        patients: Patients,
+        stream_time: int,
+        ended: Mapping[bytes, End] = NONE,
+        *,
+        log: bool = False,
     ) -> None:
         """Take over a partition's state from its changelog; nothing of it is here yet. Those who fell silent
         last become resident, as far as there is room. ended: patients who have no state, but whose events up
-        to there are applied."""
+        to there are applied. log: all this is other than what the changelog has, and is to be written."""
+        if log and len(patients):
+            self._changes.append(Changes(patients, np.full(len(patients), partition, np.int32)))
+        if log:
+            self._ended |= {(partition, patient): end for patient, end in ended.items()}
         self._stream_times[partition] = stream_time
         order = np.argsort(patients.stays["seen_at"], kind="stable")
         beyond = max(len(order) - (self._maximum - self.resident), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -123,6 +124,9 @@ class Bed:
     vitals: dict[str, float] = field(default_factory=dict)
 
 
+OBSERVED_AT = re.compile(rb'"observed_at": ?(\d{1,16})')
+
+
 class Board:
     """The beds of a ward. The feeding methods take polled records as they are and pass over what they cannot
     read: refusing events is the decoder's business.
@@ -143,7 +147,7 @@ class Board:
         """Take RiskScore records. Of several of one patient in one stretch of time only the last is read."""
         last = {}
         for row, key in enumerate(records.keys):
-            last[key, int(records.timestamps[row]) // self._bucket_ms] = row
+            last[key, _observed_at(records.values[row]) // self._bucket_ms] = row
         for row in sorted(last.values()):
             try:
                 score = _read_score(records.values[row] or b"")
@@ -189,6 +193,12 @@ class Board:
     def _see(self, bed: Bed, at_ms: int) -> None:
         bed.seen_at = max(bed.seen_at, at_ms)
         self.now_ms = max(self.now_ms, at_ms)
+
+
+def _observed_at(value: bytes | None) -> int:
+    """Of a RiskScore, without reading the rest of it; 0 if it has none."""
+    found = OBSERVED_AT.search(value or b"")
+    return int(found[1]) if found else 0
 
 
 def _plausible(values: dict[str, float]) -> Iterator[tuple[str, float]]:

@@ -9,8 +9,10 @@ from dataclasses import replace
 from itertools import count
 
 import pytest
+from confluent_kafka import Uuid
 
 from stream.admin.admin import UNKNOWN, Admin, Group, TopicSpec, missing, partition_count
+from stream.admin.librdkafka import _id
 from stream.clients import ADMINS, SOURCES
 from stream.connection import Connection
 from stream.embedded import EmbeddedBroker
@@ -72,6 +74,11 @@ def test_all_clients_tell_the_same_id(kafka: str, spec: TopicSpec) -> None:
             each.create([spec])
             ids.add(each.topics([spec.name])[spec.name].id)
     assert len(ids) == 1 and len(ids.pop()) == 22
+
+
+def test_librdkafkas_ids_are_written_as_kafkas_own() -> None:
+    assert _id(Uuid(-1, -1)) == "_____________________w"
+    assert _id(Uuid(0, 0)) == UNKNOWN
 
 
 def test_a_missing_topic_is_an_error_when_its_count_or_settings_are_asked_for(

@@ -73,7 +73,7 @@ def test_a_worker_scores_again_or_ends(broker: LocalBroker, client: str, without
     servers = broker.start()
     topics: list[str] = []
 
-    def new_topic(name: str | None = None) -> str:
+    def new_topic(name: str | None = None, config: object = None) -> str:
         topics.append(name or f"topic-{len(topics)}")
         make(servers, topics[-1:])
         return topics[-1]

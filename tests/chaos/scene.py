@@ -190,6 +190,7 @@ class Scene:
             "observations_topic": topics.observations,
             "scores_topic": topics.scores,
             "dead_letters_topic": topics.letters,
+            "alerts_topic": f"{self.topics.group}-alerts",
             "processing_guarantee": self.guarantee,
             "metrics_port": "0",
             "health_timeout": HEALTH_S,
@@ -220,6 +221,7 @@ class Scene:
         mine, other = self.topics, self._reference
         topics = {
             mine.observations,
+            f"{mine.group}-alerts",
             *(name for one in (mine, other) for name in (one.scores, one.letters, one.changelog)),
         }
         self.make(*sorted(topics))

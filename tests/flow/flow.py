@@ -53,7 +53,7 @@ class Flow:
     flags: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.observations, self.scores, self.letters = (self.new_topic() for _ in range(3))
+        self.observations, self.scores, self.letters, alerts = (self.new_topic() for _ in range(4))
         self.flags = {
             "bootstrap_servers": self.servers,
             "client": self.client,
@@ -61,10 +61,13 @@ class Flow:
             "observations_topic": self.observations,
             "scores_topic": self.scores,
             "dead_letters_topic": self.letters,
+            "alerts_topic": alerts,
             "metrics_port": 0,
             "device": "cpu",
         } | self.flags
-        self.changelog = self.new_topic(name=self.settings().changelog_topic)
+        self.changelog = self.new_topic(
+            name=self.settings().changelog_topic, config={"cleanup.policy": "compact"}
+        )
 
     def settings(self, **flags: Any) -> Settings:
         return load(self.flags | flags, environment={})

@@ -83,7 +83,7 @@ class Dying:
 
 @contextmanager
 def dying(broker: EmbeddedBroker, module: str, name: str, times: int, **flags: object) -> Iterator[Dying]:
-    def new_topic(name: str | None = None) -> str:
+    def new_topic(name: str | None = None, config: object = None) -> str:
         topic = name or f"dead-{next(numbers)}"
         broker.create(topic)
         return topic
@@ -131,7 +131,7 @@ def test_a_dead_restorer_ends_the_worker(embedded: EmbeddedBroker) -> None:
     ("thread", "module", "name", "flags"),
     [
         ("standby", "state.standby", "fold", {"standby_replicas": "all"}),
-        ("watchdog", "assembly", "make_admin", {"instance_id": "a"}),
+        ("watchdog", "consume.watchdog.Watchdog", "_looked", {"instance_id": "a"}),
     ],
     ids=["standby", "watchdog"],
 )

@@ -14,7 +14,7 @@ numbers = count()
 
 
 def test_each_event_has_one_score_on_the_embedded_broker(embedded: EmbeddedBroker) -> None:
-    def new_topic(name: str | None = None) -> str:
+    def new_topic(name: str | None = None, config: object = None) -> str:
         topic = name or f"flow-{next(numbers)}"
         embedded.create(topic)
         return topic

@@ -81,7 +81,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running(broker: EmbeddedBroker, model: Path) -> Iterator[Running]:
-    def new_topic(name: str | None = None) -> str:
+    def new_topic(name: str | None = None, config: object = None) -> str:
         topic = name or f"metrics-{next(numbers)}"
         broker.create(topic)
         return topic

@@ -11,6 +11,7 @@ from model.variables import INDEX, VITAL_SIGNS
 from stream.contracts import RiskScore
 from stream.publish.scores import ScoreEncoder
 from stream.records import Assessment, Contributions, Outgoing, Scores
+from stream.state.changelog import TopicIds
 from tests.events import Event, columns
 
 SIGNS = [sign.name for sign in VITAL_SIGNS]
@@ -165,3 +166,17 @@ def test_ids_of_scores_do_not_depend_on_the_patient(patients: list[str]) -> None
     first, second = (json.loads(one(patient, encoder()).values[0] or b"") for patient in patients)
     assert first.pop("patient_id") != second.pop("patient_id")
     assert first == second
+
+
+def test_scores_of_another_topic_of_that_name_have_other_ids() -> None:
+    found = []
+    for topic_id in ("", "T-6AFJnvS1uUeOPj4ZPtBw", "_dGeXSIdT92NOadxB86bCQ"):
+        ids = TopicIds()
+        made = ScoreEncoder(
+            "out", source="in", ids=ids, model_name="m", model_hash=HASH, target="t", signs=SIGNS, warm_up=1
+        )
+        ids.input = topic_id  # known only once the worker has connected
+        (value,) = one("a", made).values
+        assert value is not None
+        found.append(json.loads(value)["id"])
+    assert found == [f"in{log}/0/0/{HASH[:16]}" for log in ("", "@4fee8014", "@fdd19e5d")]

@@ -38,9 +38,18 @@ class Cluster:
         for partition, key, value in rows:
             self.log[partition].append((key or b"", value))
 
-    def epoch(self, offset: int, *patients: bytes, ended: Sequence[bytes] = (), partition: int = 0) -> None:
-        """An epoch's changelog; its offsets are for the test to commit."""
-        changes = [Changes(states(*patients), np.full(len(patients), partition, np.int32))]
+    def epoch(
+        self,
+        offset: int,
+        *patients: bytes,
+        ended: Sequence[bytes] = (),
+        partition: int = 0,
+        next_offset: int = 0,
+    ) -> None:
+        """An epoch's changelog; its offsets are for the test to commit. next_offset: of the patients."""
+        changed = states(*patients)
+        changed.stays["next_offset"] = next_offset
+        changes = [Changes(changed, np.full(len(patients), partition, np.int32))]
         ends = {(partition, patient): End(offset, 10 * offset) for patient in ended}
         self.write(CHANGELOG.encode(changes, {partition: Mark(offset, 10 * offset)}, ends))
 

@@ -54,7 +54,7 @@ def test_a_takeover_reads_only_what_came_since() -> None:
         found = take_over(cluster, standby)
     assert cluster.assigned[-1] == {0: followed}
     assert sorted(found.patients.ids) == [b"bb", b"ccc", b"dddd"]
-    assert (found.offset, found.stream_time) == (30, 300)
+    assert (found.place.offset, found.stream_time) == (30, 300)
 
 
 def test_what_is_owned_is_not_followed_until_it_is_let_go() -> None:

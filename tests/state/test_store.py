@@ -221,3 +221,16 @@ def test_in_the_end_those_and_only_those_who_were_silent_for_long_have_expired(
     for _ in now:
         store.expire(1000)
     assert store.resident == sum(now[one] - at <= 1000 for (one, _), at in latest.items())
+
+
+def test_a_state_that_is_other_than_the_changelogs_is_logged_again() -> None:
+    patients = Patients([b"a"], np.zeros((1, 3), np.float32), np.zeros(1, STAY), np.zeros(1, np.uint64))
+    ended = {b"b": End(0, 5)}
+    store = StateStore(FRESH, 1, 4)
+    store.install(0, patients, 5, ended)
+    assert store.take_changes() == ([], {})
+    store = StateStore(FRESH, 1, 4)
+    store.install(0, patients, 5, ended, log=True)
+    (changes,), ends = store.take_changes()
+    assert (changes.patients.ids, changes.partitions.tolist()) == ([b"a"], [0])
+    assert ends == {(0, b"b"): End(0, 5)}

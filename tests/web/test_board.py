@@ -149,3 +149,11 @@ def test_of_scores_that_come_at_once_none_is_missing_from_the_trend():
         max(m for m in range(60) if START + m * MINUTE < first + (n + 1) * BUCKET) / 100 for n in range(13)
     ]
     assert levels == expected[-BUCKETS:]
+
+
+def test_the_trend_goes_by_the_time_of_the_events_whenever_the_broker_got_the_scores():
+    board = Board(bucket_ms=BUCKET)
+    scores = [(key, value, START) for key, value, _ in (score("a", 0.1), score("a", 0.9, minute=30))]
+    board.score(records(*scores))
+    (bed,) = board.beds()
+    assert bed.trend.levels()[-7:] == [0.1] * 6 + [0.9]

@@ -1,0 +1,61 @@
+"""Notices that a topic was deleted and made again under the worker: its offsets mean other records then."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from stream.admin.admin import UNKNOWN, Topic
+from stream.background import TOPICS, Threads
+from stream.errors import BrokerError, GapError, describe
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 2.0
+
+
+class Identity:
+    """Looks every `LOOK_EVERY_S` seconds, on a thread of its own, whether topics are still those that they
+    were at the start.
+
+    known: their ids then; one that is `UNKNOWN` is not looked at. look: the named topics that exist now; asks
+    the brokers. threads: where the thread's failures show.
+    """
+
+    def __init__(
+        self, known: Mapping[str, str], look: Callable[[Sequence[str]], Mapping[str, Topic]], threads: Threads
+    ) -> None:
+        self._known = {topic: id for topic, id in known.items() if id != UNKNOWN}
+        self._look, self._threads = look, threads
+        self._closed = threading.Event()
+
+    def open(self, end: Callable[[BrokerError], None]) -> None:
+        """Begin to look. end: ends the worker with an error; called from another thread."""
+        self._end = end
+        if self._known:
+            self._threads.keep(TOPICS, self._run, self._closed)
+
+    def close(self) -> None:
+        """End the thread soon. Repeatable."""
+        self._closed.set()
+
+    def other(self) -> str | None:
+        """The first topic that is another now. A topic that is missing may come back. Raises
+        `BrokerError`."""
+        found = self._look(list(self._known))
+        others = (topic for topic, id in self._known.items() if topic in found and found[topic].id != id)
+        return next(others, None)
+
+    def _run(self) -> None:
+        while not self._closed.wait(LOOK_EVERY_S):
+            try:
+                if (topic := self.other()) is not None:
+                    self._closed.set()
+                    self._end(GapError(topic, None, MADE_AGAIN))
+            except BrokerError as error:
+                log.info("the topics were not looked at: %s", describe(error))
+            self._threads.alive(TOPICS)
+
+
+MADE_AGAIN = "the topic was deleted and made again while the worker ran: its offsets are of other records now"
