@@ -28,7 +28,7 @@ _UNAVAILABLE = {
     KafkaError._TIMED_OUT,
     KafkaError._TIMED_OUT_QUEUE,
     KafkaError._WAIT_COORD,
-    KafkaError._DESTROY,  # of a broker, when another address of it becomes known
+    KafkaError._DESTROY_BROKER,  # its address is another now
     KafkaError.REQUEST_TIMED_OUT,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,

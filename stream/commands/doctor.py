@@ -128,6 +128,7 @@ def _as_wanted(settings: Settings, admin: Admin) -> str:
 
 
 def _retained(settings: Settings, admin: Admin) -> str:
+    admin.group(settings.application_id)  # a refusal shows here at once
     partitions = partition_count(admin, settings.observations_topic)
     with closing(make_source(settings, settings.application_id)) as source:
         source.assign(settings.observations_topic, dict.fromkeys(range(partitions), -2))

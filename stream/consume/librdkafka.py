@@ -18,7 +18,14 @@ from stream._librdkafka import Contact, configuration, create, is_missing, not_d
 from stream.background import COMMIT, spawn
 from stream.connection import Connection
 from stream.consume.source import HEARTBEAT_MS, RebalanceListener, await_topic
-from stream.errors import BrokerError, BrokerUnavailable, CommitError, GapError, SettingsError
+from stream.errors import (
+    BrokerError,
+    BrokerUnavailable,
+    CommitError,
+    GapError,
+    RefusalError,
+    SettingsError,
+)
 from stream.records import HeaderColumn, Headers, Records
 
 log = logging.getLogger(__name__)
@@ -225,7 +232,11 @@ class LibrdkafkaSource:
         """What the connections report comes in `poll`; but as soon as it may, a poll also returns records and
         runs callbacks."""
         if not (self._assigned or self._subscribed):
-            self._consumer.poll(REPORTS_S)
+            report = self._consumer.poll(REPORTS_S)
+            if report is not None and (said := report.error()) is not None:
+                found = translated(said, doing)
+                if isinstance(found, RefusalError):
+                    return found
         return self._contact.translated(reason(error), doing)
 
     def _in_group(self) -> str:
