@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -149,9 +149,9 @@ class Crew:
         assert code == -signal.SIGKILL, f"it ended with {code}, not at {failpoint}\n{member.tail()}"
         return True
 
-    def stop(self, *slots: int) -> float:
-        """SIGTERM: each ends with 0 within ten seconds. The longest that one took, seconds. Who is still
-        starting has no handler yet, and may start first."""
+    def stop(self, *slots: int, grace: float = SIGTERM_S, codes: Container[int] = (0,)) -> float:
+        """SIGTERM: each ends with one of `codes` within `grace` seconds. The longest that one took, seconds.
+        Who is still starting may start first."""
         for slot in slots:
             self._await_start(self.members[slot])
         begun = time.monotonic()
@@ -160,9 +160,9 @@ class Crew:
             self.members[slot].process.send_signal(signal.SIGTERM)
         for slot in slots:
             member = self.members[slot]
-            code = member.process.wait(max(begun + SIGTERM_S - time.monotonic(), 0))
-            assert code is not None, f"SIGTERM: it runs after {SIGTERM_S:g} s\n{member.tail()}"
-            assert code == 0, f"SIGTERM: it ended with {code}\n{member.tail()}"
+            code = member.process.wait(max(begun + grace - time.monotonic(), 0))
+            assert code is not None, f"SIGTERM: it runs after {grace:g} s\n{member.tail()}"
+            assert code in codes, f"SIGTERM: it ended with {code}\n{member.tail()}"
         taken = time.monotonic() - begun
         for slot in slots:
             self._retire(slot)

@@ -46,6 +46,7 @@ HANGING = (
 LAST_REACHES = 40
 RAISED = ("raise", "raise", "raise=MemoryError", "raise=OSError", "raise=SystemExit", "raise=KeyError")
 REACH_S = 150.0
+GRACE_S = 30.0
 SESSION_S = {"librdkafka": 7.0, "kafka-python": 46.0}
 WORK_S = 3.0
 """For which a worker scores before it is stopped or tossed."""
@@ -135,7 +136,7 @@ class _Failing:
             self._thaw()
         elif self.restored and now - max(self.restored, self.provoked) > WORK_S:
             if self.tosses == TOSSES:
-                self.scene.crew.stop(self.slot)
+                self._stop()
                 return self._note(NOT_REACHED)
             self._provoke()
         return False
@@ -185,8 +186,12 @@ class _Failing:
             self.scene.crew.complain(self.member, f"neither goes on nor ends\n{self.member.tail()}")
             self.scene.crew.kill(self.slot)
             return self._note("neither went on nor ended")
-        self.scene.crew.stop(self.slot)
+        self._stop()
         return self._note(WENT_ON)
+
+    def _stop(self) -> None:
+        """While others fail the group rebalances all the time: its last epoch may be another's to score."""
+        self.scene.crew.stop(self.slot, grace=GRACE_S, codes=(0, crew.KAFKA))
 
     def _note(self, how: str) -> bool:
         report, act = self.scene.report, self.act.partition("=")[0]
