@@ -7,7 +7,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Set
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import cached_property, partial
@@ -20,7 +20,7 @@ from model.errors import ArtifactError
 from model.explain.contributors import contributors
 from model.risk_model import RiskModel
 from stream import topics
-from stream.admin.admin import UNKNOWN, Admin, Topic, partition_count
+from stream.admin.admin import UNKNOWN, Admin, partition_count
 from stream.admin.identity import Identity
 from stream.alert.vitals import SIGNS, VitalSigns
 from stream.background import Threads
@@ -38,6 +38,7 @@ from stream.errors import (
     BrokerError,
     BrokerUnavailable,
     ConnectionRefused,
+    GapError,
     ModelError,
     RefusalError,
     SettingsError,
@@ -137,11 +138,17 @@ class Worker:
         except ThreadError as error:
             self.threads.fail(error)
             raise
+        except BrokerError as error:
+            if self._ended:
+                raise self._ended from error
+            raise
         if self._ended:
             raise self._ended
 
     def _end(self, stop: threading.Event, error: BrokerError) -> None:
-        self._ended = error
+        """A gap says more than what follows from it; else the first cause counts."""
+        if self._ended is None or isinstance(error, GapError):
+            self._ended = error
         stop.set()
 
     def _check_topics(self, stop: threading.Event, patience: float) -> None:
@@ -179,11 +186,7 @@ class Worker:
         settings, ids = self._settings, self.ids
         known = {settings.observations_topic: ids.input, settings.changelog_topic: ids.changelog}
 
-        def look(names: Sequence[str]) -> Mapping[str, Topic]:
-            with closing(make_admin(settings)) as admin:
-                return admin.topics(names)
-
-        watching = Identity(known, look, self.threads)
+        watching = Identity(known, partial(make_admin, settings), self.threads)
         watching.open(partial(self._end, stop))
         return watching
 
@@ -254,10 +257,7 @@ def _pipeline(
         source=source,
         batcher=watched("batch", Batcher(settings.max_batch, settings.max_wait)),
         decoder=watched("decode", Decoder(settings.max_event_bytes, settings.max_future)),
-        placement=Placement(
-            partial(source.partition_count, settings.observations_topic),
-            refuse=settings.misplaced_records == "refuse",
-        ),
+        placement=Placement(refuse=settings.misplaced_records == "refuse"),
         store=store,
         restorer=watched("restorer", _restorer(settings, changelog, standby)),
         standby=standby,

@@ -70,7 +70,7 @@ class Threads:
     @property
     def down(self) -> Mapping[str, str]:
         """The threads that are down, by name, and what ended each."""
-        ended = {name: kept.exception() for name, kept in self._kept.items() if kept.done()}
+        ended = {name: kept.exception() for name, kept in list(self._kept.items()) if kept.done()}
         return dict(self._down) | {name: describe(error) for name, error in ended.items() if error}
 
     def keep(self, name: str, work: Callable[[], None], closed: threading.Event) -> None:

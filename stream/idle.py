@@ -20,6 +20,7 @@ READ_TIMEOUT_S = 10.0
 POLL_S = 0.1
 STALLED_S = 120.0
 """Longer than two sessions of Kafka's default (`session.timeout.ms`, 45 s)."""
+RESTORING_S = 600.0
 SESSIONS = "a member that died holds its partitions until its session is over"
 
 
@@ -91,6 +92,8 @@ class UntilIdle:
         self._looked = float("-inf")
         self._joined = False
         self._unread: dict[int, int] = {}
+        self._restoring: set[int] = set()
+        self._restored = self._began
 
     def reached(self, arrived: int, worker: Idling) -> bool:
         """Whether the worker may end; called after each turn, in which `arrived` records came. Blocks for a
@@ -104,7 +107,12 @@ class UntilIdle:
             return False
         self._ran = now
         joining = not self._joined and now - self._began < JOIN_TIMEOUT_S
-        if arrived or joining or worker.assigned != worker.running:
+        restoring = worker.assigned - worker.running
+        if restoring != self._restoring:
+            self._restoring, self._restored = set(restoring), now
+        if restoring and now - self._restored > RESTORING_S:
+            raise BrokerError(f"partitions {sorted(restoring)} were not restored in {RESTORING_S:.0f} s")
+        if arrived or joining or restoring:
             self._active = self._advanced = now
             return False
         if now - self._active < self._quiet or now - self._looked < LOOK_EVERY_S:

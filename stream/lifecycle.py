@@ -9,13 +9,16 @@ from enum import StrEnum
 class WorkerState(StrEnum):
     """As Kafka Streams' `Task.State`, for the worker as a whole.
 
+           ┌───────────────────────┐
+           │                       ▼
         CREATED ──▶ RUNNING ──▶ CLOSING ──▶ CLOSED
            │         │   ▲         │           ▲
            │   epoch lost│recovered│           │
            │         ▼   │         │           │
-           ├───────▶ RECOVERING ──▶│           │
+           │       RECOVERING      │           │
            ▼         ▼             ▼           │
-           └──────▶ FAILED ────────────────────┘
+           └──────▶ FAILED ◀───────┘           │
+                     └─────────────────────────┘
 
     RUNNING and CLOSING alone may commit: in every other state the memory does not belong to the open epoch.
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -138,7 +138,7 @@ class Pipeline:
         for room in reversed(self._closing_order(flush=False)):
             try:
                 room()
-            except Exception as error:
+            except BaseException as error:
                 log.warning("while closing: %s", describe(error))
         self._become(WorkerState.CLOSED)
 
@@ -154,22 +154,38 @@ class Pipeline:
 
     def on_assigned(self, partitions: Sequence[int]) -> None:
         log.info("assigned: partitions %s", sorted(partitions))
-        self.assigned.update(partitions)
-        self.rooms.standby.own(partitions)
-        reach("assigned")
-        if self._trusted:
-            self.rooms.restorer.request(partitions)
+        with self._failing():
+            self.assigned.update(partitions)
+            self.rooms.standby.own(partitions)
+            reach("assigned")
+            if self._trusted:
+                self.rooms.restorer.request(partitions)
 
     def on_revoked(self, partitions: Sequence[int]) -> None:
         log.info("revoked: partitions %s", sorted(partitions))
-        self.settle()
-        self._release(partitions)
+        with self._failing():
+            self.settle()
+            self._release(partitions)
 
     def on_lost(self, partitions: Sequence[int]) -> None:
         log.warning("lost: partitions %s; another scores again what was not committed", sorted(partitions))
-        if self.state is WorkerState.RUNNING:
-            self._lose(EpochError("the group has given partitions to others"))
-        self._release(partitions)
+        with self._failing():
+            if self.state is WorkerState.RUNNING:
+                error = EpochError("the group has given partitions to others")
+                self._lose(error, counted=self.rooms.committer.open)
+            self._release(partitions)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """What a callback raises makes the worker fail at once: a client may call the next one before it
+        passes the error on."""
+        try:
+            yield
+        except EpochError:
+            raise
+        except BaseException as error:
+            self._fail(error)
+            raise
 
     @property
     def _trusted(self) -> bool:
@@ -179,11 +195,11 @@ class Pipeline:
     def _become(self, state: WorkerState) -> None:
         self.state = successor(self.state, state)
 
-    def _lose(self, error: EpochError) -> None:
+    def _lose(self, error: EpochError, *, counted: bool = True) -> None:
         """The epoch is not committed, or nobody knows: discard it in the next turn. Raises `error` if the
-        worker is closing, or if it lost too many in a row."""
+        worker is closing, or if it lost too many in a row. counted: whether the epoch held anything."""
         epochs = self.rooms.committer.epochs
-        self._lost_in_a_row = 1 if epochs > self._committed_at_loss else self._lost_in_a_row + 1
+        self._lost_in_a_row = 1 if epochs > self._committed_at_loss else self._lost_in_a_row + counted
         self._lost, self._committed_at_loss = error, epochs
         self.rooms.metrics.epochs_lost.inc()
         if self.state is WorkerState.CLOSING or self._lost_in_a_row > LOST_EPOCHS_IN_A_ROW:
@@ -226,10 +242,9 @@ class Pipeline:
             store, patients = self.rooms.store, restored.patients
             store.install(partition, patients, restored.stream_time, restored.ended, log=place.rewound)
             self._report(partition, place)
-            if place.rewound:
-                self.rooms.committer.add({partition: place.offset}, 0)
-            elif restored.resumed:
+            if restored.resumed:
                 self.rooms.committer.begin(partition, place.offset, restored.committed)
+            self.rooms.placement.partitions = restored.partitions
             self.rooms.source.start({partition: place.offset})
             self.running.add(partition)
             reach("restored")

@@ -125,6 +125,6 @@ def test_the_metric_has_every_thread_from_the_start(plight: Plight) -> None:
     def failures(name: str) -> float | None:
         return plight.metrics.registry.get_sample_value("vitalstream_thread_failures_total", {"thread": name})
 
-    assert [failures(name) for name in NAMES] == [0, 0, 0, 0]
+    assert [failures(name) for name in NAMES] == [0] * len(NAMES)
     plight.threads.fail(ThreadError(STANDBY, MemoryError()))
     assert failures(STANDBY) == 1

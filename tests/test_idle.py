@@ -85,12 +85,19 @@ def test_a_worker_without_partitions_waits_for_those_that_dead_members_hold() ->
 def test_restoring_and_an_epoch_that_is_not_durable_are_no_rest() -> None:
     night = Night()
     night.running = set()
-    assert not night.ends_within(3600)
+    assert not night.ends_within(300)
     night.running = {0}
     night.settles = False
     assert not night.ends_within(60)
     night.settles = True
     assert night.ends_within(QUIET + 2)
+
+
+def test_a_restoration_that_never_ends_is_an_error() -> None:
+    night = Night()
+    night.running = set()
+    with pytest.raises(BrokerError, match=r"partitions \[0\] were not restored"):
+        night.ends_within(3600)
 
 
 def test_without_a_broker_it_ends_with_an_error() -> None:

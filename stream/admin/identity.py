@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from typing import Protocol
 
 from stream.admin.admin import UNKNOWN, Topic
 from stream.background import TOPICS, Threads
@@ -15,19 +17,24 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 2.0
 
 
+class Looking(Protocol):
+    """What is needed of an `Admin`."""
+
+    def topics(self, names: Sequence[str]) -> Mapping[str, Topic]: ...
+    def close(self) -> None: ...
+
+
 class Identity:
     """Looks every `LOOK_EVERY_S` seconds, on a thread of its own, whether topics are still those that they
     were at the start.
 
-    known: their ids then; one that is `UNKNOWN` is not looked at. look: the named topics that exist now; asks
-    the brokers. threads: where the thread's failures show.
+    known: their ids then; one that is `UNKNOWN` is not looked at. connect: makes the client that asks; it is
+    kept until it fails. threads: where the thread's failures show.
     """
 
-    def __init__(
-        self, known: Mapping[str, str], look: Callable[[Sequence[str]], Mapping[str, Topic]], threads: Threads
-    ) -> None:
+    def __init__(self, known: Mapping[str, str], connect: Callable[[], Looking], threads: Threads) -> None:
         self._known = {topic: id for topic, id in known.items() if id != UNKNOWN}
-        self._look, self._threads = look, threads
+        self._connect, self._threads = connect, threads
         self._closed = threading.Event()
 
     def open(self, end: Callable[[BrokerError], None]) -> None:
@@ -40,22 +47,29 @@ class Identity:
         """End the thread soon. Repeatable."""
         self._closed.set()
 
-    def other(self) -> str | None:
+    def other(self, admin: Looking) -> str | None:
         """The first topic that is another now. A topic that is missing may come back. Raises
         `BrokerError`."""
-        found = self._look(list(self._known))
+        found = admin.topics(list(self._known))
         others = (topic for topic, id in self._known.items() if topic in found and found[topic].id != id)
         return next(others, None)
 
     def _run(self) -> None:
         while not self._closed.wait(LOOK_EVERY_S):
             try:
-                if (topic := self.other()) is not None:
-                    self._closed.set()
-                    self._end(GapError(topic, None, MADE_AGAIN))
+                with closing(self._connect()) as admin:
+                    self._look_with(admin)
             except BrokerError as error:
                 log.info("the topics were not looked at: %s", describe(error))
             self._threads.alive(TOPICS)
+
+    def _look_with(self, admin: Looking) -> None:
+        while not self._closed.is_set():
+            if (topic := self.other(admin)) is not None:
+                self._closed.set()
+                self._end(GapError(topic, None, MADE_AGAIN))
+            self._threads.alive(TOPICS)
+            self._closed.wait(LOOK_EVERY_S)
 
 
 MADE_AGAIN = "the topic was deleted and made again while the worker ran: its offsets are of other records now"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import closing
-from functools import partial
 
 import numpy as np
 
@@ -32,9 +31,7 @@ class Rerun:
         fresh = model.initial_state()
         self._expire_after_ms = int(settings.expire_after * 1000)
         self._decoder = Decoder(settings.max_event_bytes, settings.max_future)
-        self._placement = Placement(
-            partial(_partitions, settings), refuse=settings.misplaced_records == "refuse"
-        )
+        self._placement = Placement(_partitions(settings), refuse=settings.misplaced_records == "refuse")
         self._store = StateStore(fresh, settings.initial_resident_patients, settings.max_resident_patients)
         self._stepper = Stepper(model, self._store, fresh, pack, self._expire_after_ms)
         self._changelog = make_changelog(settings, model)

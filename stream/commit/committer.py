@@ -102,6 +102,7 @@ class AtLeastOnce:
     A worker that stood still for long may have been replaced without knowing it yet, and no transaction
     fences it: its states would overwrite newer ones. After `MEMBERSHIP_S` without a commit the group is asked
     first, by committing once more what is committed; of a partition that the worker began, nothing may be.
+    A worker that stands still between that answer and its states is not found out.
     """
 
     def __init__(
@@ -121,8 +122,9 @@ class AtLeastOnce:
         self._sink.send(epoch.changelog())
         self._sink.flush(FLUSH_TIMEOUT_S)
         reach("changelog_sent")
+        asked = self._clock()
         self._commit(epoch.offsets)
-        self._member_at = self._clock()
+        self._member_at = asked
         if epoch.on_committed:
             epoch.on_committed()
         reach("offsets_sent")
@@ -163,6 +165,11 @@ class Committer:
         self._durable: dict[int, int] = {}
         self._events = self._unlogged = 0
         self._last = clock()
+
+    @property
+    def open(self) -> bool:
+        """Whether anything is in the epoch."""
+        return bool(self._offsets)
 
     def begin(self, partition: int, offset: int, committed: bool) -> None:
         """A partition is read from here on; its state says so, and the group's offset too if `committed`: if

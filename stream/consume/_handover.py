@@ -51,7 +51,7 @@ class Handover:
             try:
                 callback()
             except BaseException as error:
-                self._error = error
+                self._error = self._error or error
             self._wake(lambda: settle(done))
 
         self._inbox.put(answer)

@@ -171,7 +171,7 @@ class LibrdkafkaSink:
     def _check_delivery(self) -> None:
         while self._sent and not self._sent[0].waiting:
             self._sent.popleft()
-        if self._sent and time.monotonic() - self._sent[0].since > self._patience_s:
+        if self._failure is None and self._sent and time.monotonic() - self._sent[0].since > self._patience_s:
             self._failure = DeliveryError(f"records are not acknowledged after {self._patience_s:g} s")
 
     def _raise_failure(self) -> None:

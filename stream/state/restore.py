@@ -51,7 +51,8 @@ class RestoringReader(Reader, Protocol):
 class Restored:
     """A partition's state, and the place in the input at which to go on. ended: stays whose tombstones are
     missing; their offsets, as those in `patients`, are of the log that the place is in. resumed: whether the
-    state says how far the partition was read. committed: whether the group's offset is the place's."""
+    state or the group says how far the partition was read. committed: whether the group's offset is the
+    place's, and of the same log. partitions: how many the input has."""
 
     partition: int
     place: Place
@@ -60,6 +61,7 @@ class Restored:
     ended: Mapping[bytes, End]
     resumed: bool
     committed: bool
+    partitions: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Restorer:
     ) -> None:
         self._make_reader, self._changelog, self._rules = make_reader, changelog, rules
         self._standby = standby
+        self._partitions = 0
         self._requests: SimpleQueue[dict[int, int] | None] = SimpleQueue()
         self._done: SimpleQueue[tuple[int, Restored]] = SimpleQueue()
         self._wanted: dict[int, int] = {}  # partition: number of its latest request
@@ -236,15 +239,17 @@ class Restorer:
         patients, ended = self._changelog.patients(latest), self._changelog.ended(latest)
         if place.rewound:
             patients, ended = _rewound(patients, ended, place.offset)
-        resumed, agrees = mark is not None, committed.get(partition) == place.offset
+        resumed = mark is not None or partition in committed
+        agrees = committed.get(partition) == place.offset and not place.rewound
         stream_time = mark.stream_time if mark else 0
-        return Restored(partition, place, stream_time, patients, ended, resumed, agrees)
+        return Restored(partition, place, stream_time, patients, ended, resumed, agrees, self._partitions)
 
     def _check_partitions(self, reader: RestoringReader) -> None:
         """A changed count would move patients away from their state."""
         inputs, states = (reader.partition_count(one) for one in (self._rules.topic, self._changelog.topic))
         if inputs != states:
             raise TopicError(_COUNTS.format(self._rules.topic, inputs, self._changelog.topic, states))
+        self._partitions = inputs
 
 
 def _rewound(

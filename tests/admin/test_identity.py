@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from queue import SimpleQueue
 
@@ -13,37 +14,59 @@ from stream.background import TOPICS, Threads
 from stream.errors import BrokerError, BrokerUnavailable, GapError
 
 
-def identity(now: dict[str, str], known: dict[str, str], threads: Threads) -> Identity:
-    def look(names: object) -> dict[str, Topic]:
-        if not now:
-            raise BrokerUnavailable("nobody answers")
-        return {name: Topic(id, 1, 1) for name, id in now.items()}
+class Cluster:
+    """made: how many clients have asked it. now: the topics' ids; nobody answers while there are none."""
 
-    return Identity(known, look, threads)
+    def __init__(self, now: dict[str, str]) -> None:
+        self.now, self.made, self.asked = now, 0, 0
+
+    def connect(self) -> Cluster:
+        self.made += 1
+        return self
+
+    def topics(self, names: object) -> dict[str, Topic]:
+        self.asked += 1
+        if not self.now:
+            raise BrokerUnavailable("nobody answers")
+        return {name: Topic(id, 1, 1) for name, id in self.now.items()}
+
+    def close(self) -> None: ...
+
+
+def other(now: dict[str, str], known: dict[str, str]) -> str | None:
+    cluster = Cluster(now)
+    return Identity(known, cluster.connect, Threads()).other(cluster)
 
 
 @pytest.mark.parametrize(
-    ("now", "other"),
+    ("now", "wanted"),
     [({"in": "A"}, None), ({"in": "B"}, "in"), ({"else": "B"}, None), ({"in": "A", "states": "B"}, "states")],
 )
-def test_a_topic_with_another_id_is_another(now: dict[str, str], other: str | None) -> None:
-    assert identity(now, {"in": "A", "states": "A"}, Threads()).other() == other
+def test_a_topic_with_another_id_is_another(now: dict[str, str], wanted: str | None) -> None:
+    assert other(now, {"in": "A", "states": "A"}) == wanted
 
 
 def test_a_topic_whose_id_was_unknown_may_be_any() -> None:
-    assert identity({"in": "B"}, {"in": UNKNOWN}, Threads()).other() is None
+    assert other({"in": "B"}, {"in": UNKNOWN}) is None
 
 
 def test_the_worker_is_ended_with_a_gap_and_a_broker_that_is_away_is_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("stream.admin.identity.LOOK_EVERY_S", 0.01)
-    now: dict[str, str] = {}
+    cluster = Cluster({})
     told: SimpleQueue[BrokerError] = SimpleQueue()
     threads = Threads()
-    with closing(identity(now, {"in": "A"}, threads)) as watching:
+    with closing(Identity({"in": "A"}, cluster.connect, threads)) as watching:
         watching.open(told.put)
-        now["in"] = "B"
+        while cluster.made < 3:
+            time.sleep(0.01)
+        cluster.now["in"] = "A"
+        made = cluster.made
+        while cluster.asked < made + 10:
+            time.sleep(0.01)
+        assert cluster.made <= made + 1, "a client that works is kept"
+        cluster.now["in"] = "B"
         error = told.get(timeout=10)
     assert isinstance(error, GapError)
     assert str(error).startswith("in: the topic was deleted and made again while the worker ran")

@@ -26,9 +26,9 @@ def split(*, right: int, wrong: int) -> Events:
 
 def test_misplaced_events_are_counted_and_scored_unless_they_are_to_be_refused() -> None:
     events = split(right=3, wrong=2)
-    kept, refused, count = Placement(lambda: 4, refuse=False).check(events)
+    kept, refused, count = Placement(4, refuse=False).check(events)
     assert (len(kept), len(refused), count) == (5, 0, 2)
-    kept, refused, count = Placement(lambda: 4, refuse=True).check(events)
+    kept, refused, count = Placement(4, refuse=True).check(events)
     assert (len(kept), refused.rows, count) == (3, [3, 4], 2)
     assert set(refused.codes) == {Code.WRONG_PARTITION}
 
@@ -37,8 +37,7 @@ def test_the_first_misplaced_event_is_warned_of_once_and_without_its_patient(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    asked: list[int] = []
-    placement = Placement(lambda: asked.append(1) or 4, refuse=False)
+    placement = Placement(4, refuse=False)
     placement.check(split(right=3, wrong=0))
     assert not caplog.records
     for _ in range(2):
@@ -46,4 +45,24 @@ def test_the_first_misplaced_event_is_warned_of_once_and_without_its_patient(
     (warning,) = caplog.records
     assert warning.levelno == logging.WARNING
     assert "ZQ7" not in caplog.text
-    assert asked == [1]
+
+
+def test_as_long_as_nobody_knows_how_many_partitions_there_are_nothing_is_misplaced() -> None:
+    placement = Placement(refuse=True)
+    kept, _, count = placement.check(split(right=1, wrong=2))
+    assert (len(kept), count) == (3, 0)
+
+
+def test_more_partitions_move_keys_that_were_seen() -> None:
+    placement, events = Placement(4, refuse=False), split(right=20, wrong=0)
+    assert placement.check(events)[2] == placement.check(events)[2] == 0
+    placement.partitions = 5
+    moved = int((partitions_of(events.patients, 5) != events.partitions).sum())
+    assert placement.check(events)[2] == moved > 0
+
+
+def test_more_keys_than_are_remembered_are_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.state.placement.MOST_KEYS", 3)
+    placement = Placement(4, refuse=False)
+    for _ in range(3):
+        assert placement.check(split(right=7, wrong=2))[2] == 2
