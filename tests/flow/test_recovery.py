@@ -70,7 +70,7 @@ def test_input_that_is_gone_stops_the_worker_or_is_skipped_and_counted(
     with caplog.at_level(logging.ERROR):
         worker = flow.run(on_gap="skip")
     assert total(worker.metrics.skipped) == 20
-    assert "20 events are gone" in caplog.text
+    assert "20 events were deleted" in caplog.text
     assert [offset for _, offset in places(flow.scored())] == [*range(40), *range(60, len(events))]
 
 
