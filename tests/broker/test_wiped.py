@@ -43,7 +43,9 @@ def broker(tmp_path: Path) -> Iterator[LocalBroker]:
 
 def make(servers: str, topics: list[str], partitions: int = 4) -> None:
     with closing(LibrdkafkaAdmin(Connection(servers))) as admin:
-        admin.create([TopicSpec(topic, partitions) for topic in topics])
+        for topic in topics:
+            compacted = {"cleanup.policy": "compact"} if topic.endswith("-changelog") else {}
+            admin.create([TopicSpec(topic, partitions, config=compacted)])
 
 
 @contextmanager
