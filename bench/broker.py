@@ -29,6 +29,7 @@ NOT_YET = (
 MEMBERS_S = 60.0
 PATIENCE_S = 90.0
 TICKS = os.sysconf("SC_CLK_TCK")
+CHANGELOG, COMPACT = "-patient-state-changelog", {"cleanup.policy": "compact"}
 WORKER = (str(Path(sys.executable).with_name("vitalstream")), "run")
 
 
@@ -72,9 +73,13 @@ class Broker:
         self._admin = AdminClient({"bootstrap.servers": bootstrap})
 
     def create(self, *topics: str, append_time: bool = False) -> None:
-        """`append_time`: the broker stamps each record with the moment at which it was appended."""
+        """`append_time`: the broker stamps each record with the moment at which it was appended. A changelog
+        is compacted."""
         config = {"message.timestamp.type": "LogAppendTime" if append_time else "CreateTime"}
-        new = [NewTopic(topic, PARTITIONS, 1, config=config) for topic in topics]
+        new = [
+            NewTopic(topic, PARTITIONS, 1, config=config | (COMPACT if topic.endswith(CHANGELOG) else {}))
+            for topic in topics
+        ]
         for done in self._admin.create_topics(new).values():
             done.result(30)
 
