@@ -81,7 +81,8 @@ class Contact:
         """A connection to this host and port failed. authenticating: as far as the log-in."""
         self._cut_off = self._cut_off + 1 if authenticating and _CUT_OFF in str(error) else 0
         if self._cut_off == CUT_OFFS:
-            error = errors.SaslAuthenticationFailedError(f"the connection was cut off {CUT_OFFS} times")
+            text = f"the connection was cut off {CUT_OFFS} times, as by a cluster without this sasl_mechanism"
+            error = errors.SaslAuthenticationFailedError(text)
         if _refusal(error) is not None:
             self._refused = error
         else:

@@ -231,16 +231,22 @@ REFUSED: dict[str, tuple[Reach, int, str]] = {
 }
 
 
+def codes(client: str, case: str) -> set[int]:
+    """kafka-python at times drops the answer that ends a connection: then a refused log-in is left."""
+    at_times = {3} if (client, case) == ("kafka-python", "unknown mechanism") else set()
+    return {REFUSED[case][1], *at_times}
+
+
 @pytest.mark.parametrize(("client", "case"), short(list(REFUSED)))
 def test_a_refused_connection_ends_in_one_line(
     hospital: Hospital, client: str, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream.consume.source.START_TIMEOUT_S", 1.0)
-    make, code, said = REFUSED[case]
+    make, _, said = REFUSED[case]
     hospital.broker.add_user("known")
     reach = make(hospital.broker)
     ended = hospital.run("run", client, reach)
-    assert ended.code == code
+    assert ended.code in codes(client, case)
     line = refusal(ended)
     assert said in line
     if case == "address of nobody":
@@ -256,9 +262,9 @@ DOCTORED = "unresolvable address", "wrong password"
     [*DOCTORED, *(pytest.param(case, marks=pytest.mark.slow) for case in REFUSED if case not in DOCTORED)],
 )
 def test_the_doctor_says_why_a_connection_is_refused(hospital: Hospital, client: str, case: str) -> None:
-    make, code, said = REFUSED[case]
+    make, _, said = REFUSED[case]
     hospital.broker.add_user("known")
     ended = hospital.run("doctor", client, make(hospital.broker))
     print(ended.out)
-    assert ended.code == code
+    assert ended.code in codes(client, case)
     assert any(said in line for line in ended.out.splitlines() if line.startswith("WRONG"))
