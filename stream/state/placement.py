@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +15,6 @@ log = logging.getLogger(__name__)
 SEED, FACTOR = np.uint32(0x9747B28C), np.uint32(0x5BD1E995)
 POSITIVE = np.uint32(0x7FFFFFFF)
 WORD = 4
-UNSEEN = -1
-MOST_KEYS = 200_000
 
 
 class Placement:
@@ -29,25 +26,15 @@ class Placement:
     """
 
     def __init__(self, partitions: int = 0, *, refuse: bool) -> None:
+        self.partitions = partitions
         self._refuse = refuse
-        self._partitions = partitions
-        self._places: dict[bytes, int] = {}
         self._warned = False
-
-    @property
-    def partitions(self) -> int:
-        return self._partitions
-
-    @partitions.setter
-    def partitions(self, partitions: int) -> None:
-        if partitions != self._partitions:
-            self._partitions, self._places = partitions, {}
 
     def check(self, events: Events) -> tuple[Events, Refused, int]:
         """The events to go on with, those refused, and how many are misplaced. Warns of the first."""
         misplaced = np.zeros(len(events), np.bool_)
-        if self._partitions:
-            misplaced = self._partitions_of(events.patients) != events.partitions
+        if self.partitions:
+            misplaced = partitions_of(events.patients, self.partitions) != events.partitions
         count = int(np.count_nonzero(misplaced))
         if count and not self._warned:
             self._warned = True
@@ -59,26 +46,16 @@ class Placement:
         refused = misplaced & self._refuse
         return events.keep(~refused), events.refuse(refused, Code.WRONG_PARTITION, "state"), count
 
-    def _partitions_of(self, keys: Sequence[bytes]) -> NDArray[np.int32]:
-        """As `partitions_of`; the keys seen lately are remembered, which costs a fraction of hashing them."""
-        places = np.fromiter(map(self._places.get, keys, repeat(UNSEEN)), np.int32, len(keys))
-        if len(rows := np.flatnonzero(places == UNSEEN)):
-            unseen = [keys[row] for row in rows.tolist()]
-            places[rows] = partitions_of(unseen, self._partitions)
-            if len(self._places) > MOST_KEYS:
-                self._places = {}
-            self._places.update(zip(unseen, places[rows].tolist(), strict=True))
-        return places
-
 
 def partitions_of(keys: Sequence[bytes], partitions: int) -> NDArray[np.int32]:
     """int32 [N]: where the Java client sends a record of each key: murmur2 (Appleby), seeded as in Kafka."""
     lengths = np.fromiter(map(len, keys), np.int64, len(keys))
+    starts = np.cumsum(lengths) - lengths
+    joined = np.frombuffer(b"".join(keys), np.uint8)
     hashes = np.empty(len(keys), np.uint32)
-    for length in np.unique(lengths).tolist():
+    for length in np.flatnonzero(np.bincount(lengths)).tolist():
         rows = np.flatnonzero(lengths == length)
-        alike = keys if len(rows) == len(keys) else [keys[row] for row in rows.tolist()]
-        hashes[rows] = _murmur2(np.frombuffer(b"".join(alike), np.uint8).reshape(len(rows), length))
+        hashes[rows] = _murmur2(joined[starts[rows, None] + np.arange(length)])
     return ((hashes & POSITIVE) % np.uint32(partitions)).astype(np.int32)
 
 

@@ -53,16 +53,9 @@ def test_as_long_as_nobody_knows_how_many_partitions_there_are_nothing_is_mispla
     assert (len(kept), count) == (3, 0)
 
 
-def test_more_partitions_move_keys_that_were_seen() -> None:
+def test_more_partitions_move_keys() -> None:
     placement, events = Placement(4, refuse=False), split(right=20, wrong=0)
     assert placement.check(events)[2] == placement.check(events)[2] == 0
     placement.partitions = 5
     moved = int((partitions_of(events.patients, 5) != events.partitions).sum())
     assert placement.check(events)[2] == moved > 0
-
-
-def test_more_keys_than_are_remembered_are_found_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.state.placement.MOST_KEYS", 3)
-    placement = Placement(4, refuse=False)
-    for _ in range(3):
-        assert placement.check(split(right=7, wrong=2))[2] == 2
