@@ -30,6 +30,7 @@ MEMBERS_S = 60.0
 PATIENCE_S = 90.0
 TICKS = os.sysconf("SC_CLK_TCK")
 CHANGELOG, COMPACT = "-patient-state-changelog", {"cleanup.policy": "compact"}
+NEVER_CLEANED = {"min.cleanable.dirty.ratio": "1.0"}
 WORKER = (str(Path(sys.executable).with_name("vitalstream")), "run")
 
 
@@ -51,10 +52,14 @@ def usage(*pids: int) -> Usage:
     return Usage(cpu / TICKS, peak * 1024)
 
 
-def launch(arguments: Sequence[str], settings: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """A process with these settings of vitalstream, by their names in capitals, and no others."""
+def launch(
+    arguments: Sequence[str], settings: Mapping[str, str], code: Path = ROOT
+) -> subprocess.Popen[bytes]:
+    """A process with these settings of vitalstream, by their names in capitals, and no others. code: the
+    checkout whose packages it imports."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("VITALSTREAM_")}
     environment |= {f"VITALSTREAM_{name}": value for name, value in settings.items()}
+    environment["PYTHONPATH"] = str(code)
     return subprocess.Popen(arguments, cwd=ROOT, env=environment)
 
 
@@ -74,10 +79,12 @@ class Broker:
 
     def create(self, *topics: str, append_time: bool = False) -> None:
         """`append_time`: the broker stamps each record with the moment at which it was appended. A changelog
-        is compacted."""
+        is compacted, but the cleaner leaves it alone: it would take its time from one run and not from the
+        next."""
         config = {"message.timestamp.type": "LogAppendTime" if append_time else "CreateTime"}
+        changelog = COMPACT | NEVER_CLEANED
         new = [
-            NewTopic(topic, PARTITIONS, 1, config=config | (COMPACT if topic.endswith(CHANGELOG) else {}))
+            NewTopic(topic, PARTITIONS, 1, config=config | (changelog if topic.endswith(CHANGELOG) else {}))
             for topic in topics
         ]
         for done in self._admin.create_topics(new).values():

@@ -27,6 +27,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from bench.broker import PATIENCE_S, ROOT, WORKER, Broker, Usage, launch, local_broker, usage, wait_for
@@ -73,7 +74,8 @@ class Throughput:
 class Run:
     """One way's processes on `topic`, with output topics of their own. They are terminated on exit."""
 
-    def __init__(self, way: str, broker: Broker, topic: str, name: str) -> None:
+    def __init__(self, way: str, broker: Broker, topic: str, name: str, code: Path = ROOT) -> None:
+        """code: the checkout whose worker it is."""
         self.way, self.broker = way, broker
         self.scores = f"{name}-scores"
         others = ("dead-letters", "alerts", "patient-state-changelog")
@@ -88,7 +90,7 @@ class Run:
             module = [sys.executable, "-m", "bench.contenders", way]
             arguments = [*module, broker.bootstrap, topic, self.scores, name]
         count = 2 if way == TWO else 1
-        self.processes = [launch(arguments, settings) for _ in range(count)]
+        self.processes = [launch(arguments, settings, code) for _ in range(count)]
         self.count = broker.watch(self.scores)
 
     def __enter__(self) -> Run:
