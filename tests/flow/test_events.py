@@ -16,6 +16,7 @@ from model.artifact import load
 from model.variables import NAMES, STATICS
 from stream.records import Code, Outgoing
 from stream.settings import SHIPPED_MODEL
+from stream.state.placement import partitions_of
 from tests.flow.conftest import MakeFlow
 from tests.flow.flow import CLIENTS, letter_places, outgoing, places
 
@@ -112,6 +113,35 @@ def test_tombstones_and_records_without_a_key_are_refused(make_flow: MakeFlow) -
     letters = flow.written(flow.letters)
     assert [(one.key, one.value) for one in letters] == [(b"p", None), (None, good)]
     assert [score["source"]["offset"] for score in flow.scored()] == [2]
+
+
+@pytest.mark.parametrize("misplaced", ["accept", "refuse"])
+def test_a_patient_who_is_split_by_two_gateways_is_counted_and_refused_if_asked(
+    make_flow: MakeFlow, misplaced: str
+) -> None:
+    flow = make_flow(misplaced_records=misplaced)
+    who = [f"p-{number}" for number in range(20)]
+    home = partitions_of([patient.encode() for patient in who], 4)
+    for minute, shift in enumerate((0, 1)):  # the second gateway partitions differently
+        events = outgoing([(patient, observation(patient, minute, HR=80)) for patient in who])
+        flow.send(replace(events, partitions=(home + shift) % 4))
+    worker = flow.run()
+
+    at_home = dict(zip(who, home.tolist(), strict=True))
+    scored = Counter(one["source"]["partition"] == at_home[one["patient_id"]] for one in flow.scored())
+    letters = flow.written(flow.letters)
+    counted = worker.metrics.registry.get_sample_value("vitalstream_events_misplaced_total")
+    assert counted == len(who)
+    if misplaced == "accept":
+        assert (scored, letters) == ({True: len(who), False: len(who)}, [])
+    else:
+        assert scored == {True: len(who)}
+        assert {one.headers["vitalstream.error.code"] for one in letters} == {b"wrong_partition"}
+        assert Counter(letter_places(letters)).keys() == {
+            (one.partition, one.offset)
+            for one in flow.written(flow.observations)
+            if one.partition != at_home[(one.key or b"").decode()]
+        }
 
 
 @pytest.mark.parametrize("max_batch", [1, 4096])
