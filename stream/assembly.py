@@ -84,7 +84,7 @@ def load_model(settings: Settings) -> RiskModel:
     try:
         return load(settings.model, choose_device(settings.device))
     except ArtifactError as error:
-        raise ModelError(str(error)) from None
+        raise ModelError(str(error)) from error
 
 
 class Worker:

@@ -42,7 +42,7 @@ class EmbeddedBroker:
             for topic in topics:
                 self._cluster.list_topics(topic, timeout=TIMEOUT_S)
         except KafkaException as error:
-            raise translated(reason(error), "creating a topic") from None
+            raise translated(reason(error), "creating a topic") from error
 
     def close(self) -> None:
         """End the broker; clients that are still open lose it. Repeatable."""

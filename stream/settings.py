@@ -253,9 +253,9 @@ def _from_file(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
-        raise SettingsError(f"config file {path}: {error.strerror}") from None
+        raise SettingsError(f"config file {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"config file {path}: {error}") from None
+        raise SettingsError(f"config file {path}: {error}") from error
 
 
 def _explain(error: ValidationError) -> str:

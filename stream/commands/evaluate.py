@@ -83,7 +83,7 @@ def evaluate(
                 learnt_from=known.training.data if known else None,
             )
     except DatasetError as error:
-        raise DataError(str(error)) from None
+        raise DataError(str(error)) from error
     if as_json:
         typer.echo(json.dumps(figures.to_json()))
     else:

@@ -55,7 +55,7 @@ def replay(
     try:
         stays = physionet2012.read(data, name)
     except DatasetError as error:
-        raise DataError(str(error)) from None
+        raise DataError(str(error)) from error
     stagger_ms = int(stagger * 60_000)
     span_ms = Recorded(stays, 0, stagger_ms).end_ms
     start_ms = _millis(start) if start else int(time.time() * 1000) - span_ms

@@ -71,7 +71,7 @@ def from_file(path: Path) -> Iterator[bytes]:
         with path.open("rb") as file:
             yield from (line for line in file if line.strip())
     except OSError as error:
-        raise DataError(f"cannot read scores {path}: {error.strerror}") from None
+        raise DataError(f"cannot read scores {path}: {error.strerror}") from error
 
 
 def read(lines: Iterable[bytes], model_hash: str | None) -> ScoreColumns:

@@ -47,4 +47,4 @@ def write_report(
     try:
         return report.write(folder, "How good the risk scores are", figures, about=about, sections=sections)
     except OSError as error:
-        raise DataError(f"cannot write the report to {folder}: {error.strerror}") from None
+        raise DataError(f"cannot write the report to {folder}: {error.strerror}") from error

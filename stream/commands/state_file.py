@@ -88,7 +88,7 @@ def write(path: Path, states: States) -> None:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:
-        raise DataError(f"cannot write {path}: {error.strerror}") from None
+        raise DataError(f"cannot write {path}: {error.strerror}") from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -96,7 +96,7 @@ def write(path: Path, states: States) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise DataError(f"cannot write {path}: {error.strerror}") from None
+        raise DataError(f"cannot write {path}: {error.strerror}") from error
 
 
 def read(path: Path, model_hash: str, row_size: int) -> States:
@@ -109,9 +109,9 @@ def read(path: Path, model_hash: str, row_size: int) -> States:
             about = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror}") from None
-    except SafetensorError:
-        raise DataError(f"{path} is no safetensors file, or damaged") from None
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except SafetensorError as error:
+        raise DataError(f"{path} is no safetensors file, or damaged") from error
     if about.get("format") != FORMAT:
         raise DataError(f"{path} was not written by `vitalstream state export`")
     if about.get("version") != str(VERSION):

@@ -130,11 +130,11 @@ def train(
                     plan=plan,
                 )
     except DatasetError as error:
-        raise DataError(str(error)) from None
+        raise DataError(str(error)) from error
     except RecipeError as error:
-        raise SettingsError(str(error)) from None
+        raise SettingsError(str(error)) from error
     except PeerError as error:
-        raise VitalstreamError(str(error)) from None
+        raise VitalstreamError(str(error)) from error
     except OSError as error:
         raise DataError(f"cannot write the model to {out}: {error.strerror}") from error
     if not group.leads:

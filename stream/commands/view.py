@@ -63,7 +63,7 @@ class Screen:
         try:
             path.write_text(as_svg(view, "vitalstream", SAVED_WIDTH), "utf-8")
         except OSError as error:
-            raise DataError(f"cannot write {path}: {error.strerror}") from None
+            raise DataError(f"cannot write {path}: {error.strerror}") from error
 
 
 def line(board: Board, status: Status) -> str:
