@@ -17,12 +17,13 @@ from pathlib import Path
 
 from tests import armed
 from tests.broker.server import free_ports
-from tests.chaos.process import Process
+from tests.chaos.process import STACKS, Process
 
 KAFKA, GAP = 3, 7  # exit codes: Kafka gave up on it, or it on Kafka; input or state is gone
 SIGTERM_S = 10.0
 DEATH_S = 90.0
-TAIL_LINES = 40
+TAIL_LINES = 80
+STACKS_S = 0.5
 PROBE_EVERY_S, PROBE_TIMEOUT_S, PROBES = 1.0, 1.0, 3
 """As a kubelet: a worker whose /healthz fails so often in a row is killed."""
 ASSIGNED, REVOKED, LOST = "assigned: partitions", "revoked: partitions", "lost: partitions"
@@ -223,7 +224,11 @@ class Crew:
         return sum(member.text().count(phrase) for member in [*self.past, *self.members.values()])
 
     def tails(self) -> str:
+        """The ends of the logs, with where the threads of those are that run."""
         members = [*self.past[-3:], *self.members.values()]
+        for member in members:
+            member.process.send_signal(STACKS)
+        time.sleep(STACKS_S)
         return "\n".join(member.tail() for member in members)
 
     def close(self) -> None:

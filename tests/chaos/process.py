@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -13,6 +14,8 @@ from tests import armed
 
 FORK = multiprocessing.get_context("forkserver")
 FORK.set_forkserver_preload(["stream.commands.run", "tests.chaos.process"])
+STACKS = signal.SIGUSR1
+"""Has a worker write to its log where each of its threads is."""
 
 
 class Process:
@@ -44,6 +47,7 @@ def _work(log: str, environment: dict[str, str], failpoint: str, arguments: list
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for descriptor in (1, 2):
         os.dup2(out, descriptor)
+    faulthandler.register(STACKS)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["vitalstream", "run", *arguments]
