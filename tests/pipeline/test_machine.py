@@ -55,6 +55,7 @@ class Loop(RuleBasedStateMachine):
     """Two workers of one group, one guarantee. Whatever ends a worker, another takes its place."""
 
     guarantee: ClassVar[str]
+    steps: ClassVar[int] = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -158,6 +159,7 @@ class Loop(RuleBasedStateMachine):
 
     @invariant()
     def published_is_what_must_be(self) -> None:
+        type(self).steps += 1
         self.ward.check(
             exactly_once=self.guarantee == "exactly_once", scores=SCORES, dead_letters=DEAD_LETTERS
         )
@@ -217,7 +219,9 @@ def run(machine: type[Loop], examples: int) -> None:
         print_blob=True,
     )
     print(f"{machine.__name__}: {examples} examples of up to {STEPS} steps, seed {SEED}")
+    machine.steps = 0
     run_state_machine_as_test(seed(SEED)(machine), settings=options)
+    print(f"{machine.steps} steps")
 
 
 @pytest.fixture(autouse=True)
@@ -273,3 +277,4 @@ def test_the_machine_finds_a_fault_that_was(
 @pytest.mark.parametrize("machine", [ExactlyOnceLoop, AtLeastOnceLoop])
 def test_the_loop_for_long(machine: type[Loop]) -> None:
     run(machine, 300)
+    assert machine.steps > 10_000
