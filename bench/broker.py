@@ -114,7 +114,7 @@ class Broker:
             "ALERTS_TOPIC": f"{name}-alerts",
             "DEAD_LETTERS_TOPIC": f"{name}-dead-letters",
             "METRICS_PORT": "0",
-            "LOG_LEVEL": "WARNING",
+            "LOG_LEVEL": "ERROR",
             "DEVICE": "cpu",
         }
 
