@@ -66,9 +66,10 @@ class Member:
         return bool(self.failpoint) and f"{armed.REACHED} {self.failpoint.partition(':')[0]}:" in self.text()
 
     def causes(self) -> list[str]:
-        """The lines that say why it ended. `SystemExit` is no error, and shows in the log alone."""
-        line = SYSTEM_EXIT if self.failpoint.endswith("SystemExit") else EXIT_LINE
-        return line.findall(self.text())
+        """The lines that say why it ended. `SystemExit` is no error, and shows in the log alone, if nothing
+        ended the worker before it."""
+        lines = EXIT_LINE.findall(self.text())
+        return lines or SYSTEM_EXIT.findall(self.text()) if self.failpoint.endswith("SystemExit") else lines
 
     def ready(self) -> bool:
         """Whether /readyz says so."""

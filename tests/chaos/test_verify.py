@@ -21,7 +21,7 @@ REFUSED, DISCHARGED = (0, 3), (0, 5)
 def sound() -> Written:
     found = Written()
     for offset in (0, 1, 2, 4):
-        found.scores[0, offset] = Score(0.5, offset, 7)
+        found.scores[0, offset] = Score(0.5, offset, 7, {"HR": (0.5, 1), "Lactate": (-0.25, 2)})
         found.score_counts[0, offset] = 1
         found.order.setdefault(0, []).append((0, offset))
     found.letters[REFUSED] = Letter(b"p", b"bad", b"not_json", b"decode")
@@ -72,6 +72,26 @@ def no_risk(found: Written) -> None:
     found.scores[0, 4] = found.scores[0, 4]._replace(risk=float("nan"))
 
 
+def explain(found: Written, **effects: tuple[float, int]) -> None:
+    found.scores[0, 4] = found.scores[0, 4]._replace(effects=effects)
+
+
+def other_effect(found: Written) -> None:
+    explain(found, HR=(0.5002, 1), Lactate=(-0.25, 2))
+
+
+def other_value(found: Written) -> None:
+    explain(found, HR=(0.5, 1), Lactate=(-0.25, 3))
+
+
+def other_contributor(found: Written) -> None:
+    explain(found, HR=(0.5, 1), GCS=(0.26, 2))
+
+
+def fewer_contributors(found: Written) -> None:
+    explain(found, HR=(0.5, 1))
+
+
 def other_bytes(found: Written) -> None:
     found.letters[REFUSED] = found.letters[REFUSED]._replace(value=b"good")
 
@@ -102,6 +122,10 @@ FAULTS: dict[Callable[[Written], None], str] = {
     other_partition: "4 in another partition",
     other_risk: "1 wrong score: 0/4",
     no_risk: "1 wrong score: 0/4",
+    other_effect: "1 wrong score: 0/4",
+    other_value: "1 wrong score: 0/4",
+    other_contributor: "1 wrong score: 0/4",
+    fewer_contributors: "1 wrong score: 0/4",
     unlike: "1 again, with another result: 0/4",
     other_bytes: "1 refused, but its bytes are changed: 0/3",
     other_row: "1 wrong states",
@@ -122,6 +146,12 @@ def judge(mine: Written, committed: int = EVENTS, exactly_once: bool = True) -> 
 
 def test_what_equals_the_reference_is_right() -> None:
     assert judge(sound()) == []
+
+
+def test_effects_may_be_rounded_otherwise_and_one_of_two_that_are_as_large_be_named() -> None:
+    mine = sound()
+    explain(mine, HR=(0.5001, 1), GCS=(0.25, 2))
+    assert judge(mine) == []
 
 
 def test_at_least_once_may_repeat_itself() -> None:

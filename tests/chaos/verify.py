@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from tests.chaos.reading import Read, Row
 from tests.chaos.report import Report
 
 TOLERANCE = 1e-5
+EFFECT_TOLERANCE = 1.5e-4
+"""Effects are published with four decimals."""
+NONE: Mapping[str, tuple[float, int]] = MappingProxyType({})
 SHOWN = 8
 ERROR = "vitalstream.error."
 
@@ -37,11 +41,13 @@ class Topics:
 
 
 class Score(NamedTuple):
-    """rest: hash of all but the risk and the moment of scoring."""
+    """rest: hash of all but the risk, the contributors and the moment of scoring. effects: of each
+    contributor, rounded, with a hash of what it measured; in another batch it may be rounded otherwise."""
 
     risk: float
     events: int
     rest: int
+    effects: Mapping[str, tuple[float, int]] = NONE
 
 
 class Letter(NamedTuple):
@@ -217,8 +223,13 @@ def _score(row: Row) -> tuple[Place, Score]:
     source, risk = value["source"], value.pop("risk")
     del value["scored_at"]
     assert row.key == value["patient_id"].encode(), f"a score under another's key: {row.offset}"
+    effects = {
+        one["variable"]: (one["effect"], hash((one["value"], one["unit"], one["age_seconds"])))
+        for one in value.pop("contributors", ())
+    }
     rest = hash(json.dumps(value, sort_keys=True))
-    return (source["partition"], source["offset"]), Score(risk, value["state"]["events"], rest)
+    score = Score(risk, value["state"]["events"], rest, effects or NONE)
+    return (source["partition"], source["offset"]), score
 
 
 def _letter(row: Row) -> tuple[Place, Letter]:
@@ -228,7 +239,20 @@ def _letter(row: Row) -> tuple[Place, Letter]:
 
 
 def _unlike(one: Score, other: Score) -> bool:
-    return not (abs(one.risk - other.risk) <= TOLERANCE and one[1:] == other[1:])
+    same = abs(one.risk - other.risk) <= TOLERANCE and one[1:3] == other[1:3]
+    return not same or _unlike_effects(one.effects, other.effects)
+
+
+def _unlike_effects(one: Mapping[str, tuple[float, int]], other: Mapping[str, tuple[float, int]]) -> bool:
+    """Which of two that are equally large is the last one named may differ."""
+    common = one.keys() & other.keys()
+    pairs = [(one[name][0], other[name][0]) for name in common]
+    sizes = [sorted(abs(effect) for effect, _ in effects.values()) for effects in (one, other)]
+    return (
+        len(one) != len(other)
+        or any(one[name][1] != other[name][1] for name in common)
+        or any(abs(a - b) > EFFECT_TOLERANCE for a, b in [*pairs, *zip(*sizes, strict=False)])
+    )
 
 
 def _differ(one: Letter, other: Letter) -> bool:
