@@ -242,6 +242,7 @@ def test_a_refused_connection_ends_in_one_line(
     hospital: Hospital, client: str, case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream.consume.source.START_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("stream.assembly.JOIN_TIMEOUT_S", 3.0)
     make, _, said = REFUSED[case]
     hospital.broker.add_user("known")
     reach = make(hospital.broker)
