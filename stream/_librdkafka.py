@@ -181,5 +181,6 @@ def _refusal(error: KafkaError) -> Refusal | None:
 
 
 def _said(error: KafkaError) -> str:
-    """In one line."""
-    return " ".join(error.str().split())
+    """In one line. Some errors name the request alone."""
+    said = " ".join(error.str().split())
+    return f"{said} {KafkaError(error.code()).str()}" if said.endswith(":") else said

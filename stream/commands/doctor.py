@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from importlib.metadata import version
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import typer
 
@@ -30,7 +30,8 @@ from stream.errors import (
 )
 from stream.settings import Settings
 
-PATIENCE_S, RETRY_S = 10.0, 0.2
+PATIENCE_S, RETRY_S = 15.0, 0.2
+Answer = TypeVar("Answer")
 LIBRARIES = ("torch", "confluent-kafka", "kafka-python", "numpy", "pydantic", "prometheus-client")
 GAP = (
     "committed offsets are no longer retained, and the events between are lost: lengthen retention.ms; "
@@ -128,24 +129,30 @@ def _as_wanted(settings: Settings, admin: Admin) -> str:
 
 
 def _retained(settings: Settings, admin: Admin) -> str:
-    admin.group(settings.application_id)  # a refusal shows here at once
+    group = settings.application_id
+    _patiently(partial(admin.group, group))  # a refusal shows here at once
     partitions = partition_count(admin, settings.observations_topic)
-    with closing(make_source(settings, settings.application_id)) as source:
+    with closing(make_source(settings, group)) as source:
         source.assign(settings.observations_topic, dict.fromkeys(range(partitions), -2))
-        behind = _behind(source, partitions)
+        behind = _patiently(partial(_behind, source, partitions))
     if behind:
         raise BrokerError(f"partitions {behind}: {GAP}")
-    return f"group {settings.application_id}: nothing committed is lost"
+    return f"group {group}: nothing committed is lost"
 
 
 def _behind(source: Source, partitions: int) -> list[int]:
-    """Partitions whose committed offset is not retained. A topic or a group that is new has no leader yet: it
-    is asked again, `PATIENCE_S` at most."""
+    """Partitions whose committed offset is not retained."""
+    kept = source.beginning_offsets(range(partitions))
+    return [p for p, offset in source.committed(range(partitions)).items() if offset < kept[p]]
+
+
+def _patiently(ask: Callable[[], Answer]) -> Answer:
+    """A topic that is new has no leader yet, a group that is new no coordinator: for `PATIENCE_S` it is asked
+    again."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
-            kept = source.beginning_offsets(range(partitions))
-            return [p for p, offset in source.committed(range(partitions)).items() if offset < kept[p]]
+            return ask()
         except BrokerUnavailable:
             if time.monotonic() > deadline:
                 raise

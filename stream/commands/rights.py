@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 
-from stream.admin.admin import Admin
+from stream.admin.admin import Admin, missing, partition_count
 from stream.clients import make_source, make_transactional_sink
 from stream.errors import TopicError
 from stream.publish.sink import TransactionalSink
@@ -36,7 +36,7 @@ def rights(settings: Settings, admin: Admin) -> Iterator[Check]:
         begun: list[str] = []
         yield "writing", partial(_begin, sink, settings.application_id, begun)
         for topic in outputs if begun else ():
-            yield "writing", partial(_write, sink, topic)
+            yield "writing", partial(_write, sink, admin, topic)
 
 
 def _read(settings: Settings, topic: str) -> str:
@@ -58,8 +58,9 @@ def _begin(sink: TransactionalSink, application_id: str, begun: list[str]) -> st
     return f"transactions as {application_id}-… can be begun"
 
 
-def _write(sink: TransactionalSink, topic: str) -> str:
-    """In a transaction that is aborted."""
+def _write(sink: TransactionalSink, admin: Admin, topic: str) -> str:
+    """In a transaction that is aborted. A client would wait for a topic that is missing."""
+    partition_count(admin, topic)
     sink.reset()
     sink.send(Outgoing(topic, [b""], [INSTANCE.encode()]))
     sink.flush(FLUSH_TIMEOUT_S)
@@ -70,7 +71,7 @@ def _write(sink: TransactionalSink, topic: str) -> str:
 def _may_write(admin: Admin, topic: str) -> str:
     """Without a transaction nothing can be tried that would not be seen: the cluster is asked."""
     if (found := admin.topics([topic]).get(topic)) is None:
-        raise TopicError(f"{topic}: there is no such topic")
+        raise TopicError(missing(topic))
     if "WRITE" not in found.allowed:
         raise Refusal.TOPIC.error(f"writing {topic}", "WRITE is not among what the user may do")
     return f"{topic} can be written"
