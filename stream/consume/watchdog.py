@@ -209,6 +209,7 @@ class Watchdog:
             return wrong or self._blind.suspected
         except BrokerError as error:
             log.info("the group was not looked at: %s", error)
+            self._orphaned_since = None
             return False
 
     def _looked_at_group(self, own: Set[int]) -> bool:

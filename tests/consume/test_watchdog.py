@@ -242,6 +242,9 @@ def test_it_says_why_a_worker_owns_nothing() -> None:
         assert dog.why_nothing() == "joining the group"
         wait(lambda: dog.orphaned()[0] > 0)
         assert dog.orphaned()[1] == [0, 1, 2, 3]
+        kafka.away = True
+        wait(lambda: dog.orphaned()[0] == 0)  # nobody knows what the group does
+        kafka.away = False
         assert dog.why_nothing() == (
             "nobody owns partitions [0, 1, 2, 3], and the group does not give them out"
         )
