@@ -7,6 +7,8 @@ import numpy as np
 from stream.records import Code, Headers, Outgoing, Refused
 
 PREFIX = "vitalstream.error."
+FRAME_BYTES = 4
+"""Of a header beside its name and value: the lengths of both."""
 
 
 def encode(refused: Refused, topic: str, at: int, max_bytes: int) -> Outgoing:
@@ -27,7 +29,7 @@ def encode(refused: Refused, topic: str, at: int, max_bytes: int) -> Outgoing:
         value, key = records.values[row], records.keys[row]
         own = records.headers[row] if records.headers is not None else []
         added = _headers(refused, row, code, at)
-        beside = _size(key) + sum(len(name.encode()) + _size(text) for name, text in own)
+        beside = _size(key) + sum(len(name.encode()) + _size(text) + FRAME_BYTES for name, text in own)
         if _size(value) + beside > max_bytes:
             added.append((PREFIX + "value_bytes", str(_size(value)).encode()))
             value, own = None, own if beside <= max_bytes else []

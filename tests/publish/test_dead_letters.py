@@ -83,12 +83,21 @@ def test_headers_that_the_topic_might_not_take_are_left_out() -> None:
     large = HeaderColumn([[("large", b"x" * 100)]], list)
     records = Records("in", [b"value"], [b"key"], zeros.astype(np.int32), zeros, zeros, large)
     refused = Refused(records, [0], [Code.NOT_JSON], "decode")
-    letter = dead_letters.encode(refused, "dead", 1, 110)
+    letter = dead_letters.encode(refused, "dead", 1, 114)
     assert letter.headers is not None
     assert (letter.values, letter.keys, letter.headers[0][0][0]) == ([None], [b"key"], "large")
     letter = dead_letters.encode(refused, "dead", 1, 100)
     assert letter.headers is not None
     assert (letter.values, letter.keys, letter.headers[0][0][0]) == ([None], [b"key"], PREFIX + "code")
+
+
+def test_many_small_headers_are_as_large_as_they_are_on_the_wire() -> None:
+    zeros = np.zeros(1, np.int64)
+    many = HeaderColumn([[("a", b"")] * 300], list)
+    records = Records("in", [b"value"], [b"key"], zeros.astype(np.int32), zeros, zeros, many)
+    letter = dead_letters.encode(Refused(records, [0], [Code.NOT_JSON], "decode"), "dead", 1, 900)
+    assert letter.headers is not None
+    assert letter.headers[0][0][0] == PREFIX + "code"
 
 
 def test_headers_are_read_only_of_what_is_refused() -> None:
