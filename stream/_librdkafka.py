@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ log = logging.getLogger("librdkafka")
 """What librdkafka itself says."""
 OF_NO_USE = ("property and will be ignored", "enable.gapless.guarantee is experimental")
 log.addFilter(lambda record: not any(said in record.getMessage() for said in OF_NO_USE))
+warnings.filterwarnings("ignore", r"Producer \w+ failed during close", RuntimeWarning)
 
 _UNAVAILABLE = {
     KafkaError._TRANSPORT,
@@ -157,9 +159,9 @@ def not_done(error: KafkaError, doing: str, kind: type[EpochError]) -> BrokerErr
 
 
 def close_quietly(producer: Producer) -> None:
-    """Close it; if it has failed, it would raise once more why."""
+    """Close it; if it has failed, it would raise or warn once more why."""
     for end in (producer.purge, producer.close):
-        with suppress(KafkaException, SystemError):
+        with suppress(KafkaException, SystemError, RuntimeWarning):
             end()
 
 
