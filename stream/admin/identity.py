@@ -1,4 +1,5 @@
-"""Notices that a topic was deleted and made again under the worker: its offsets mean other records then."""
+"""Notices that a topic was deleted and made again under the worker, so that its offsets mean other records,
+or that it got more partitions, so that patients move away from their states."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from typing import Protocol
 
 from stream.admin.admin import UNKNOWN, Topic
 from stream.background import TOPICS, Threads
-from stream.errors import BrokerError, GapError, describe
+from stream.errors import BrokerError, GapError, TopicError, describe
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class Looking(Protocol):
 
 class Identity:
     """Looks every `LOOK_EVERY_S` seconds, on a thread of its own, whether topics are still those that they
-    were at the start.
+    were at the start, with as many partitions.
 
     known: their ids then; one that is `UNKNOWN` is not looked at. connect: makes the client that asks; it is
     kept until it fails. threads: where the thread's failures show.
@@ -34,6 +35,7 @@ class Identity:
 
     def __init__(self, known: Mapping[str, str], connect: Callable[[], Looking], threads: Threads) -> None:
         self._known = {topic: id for topic, id in known.items() if id != UNKNOWN}
+        self._partitions: dict[str, int] = {}
         self._connect, self._threads = connect, threads
         self._closed = threading.Event()
 
@@ -47,12 +49,19 @@ class Identity:
         """End the thread soon. Repeatable."""
         self._closed.set()
 
-    def other(self, admin: Looking) -> str | None:
-        """The first topic that is another now. A topic that is missing may come back. Raises
-        `BrokerError`."""
+    def changed(self, admin: Looking) -> BrokerError | None:
+        """What became of the first topic that is another now, or has more partitions than when it was first
+        looked at. A topic that is missing may come back. Raises `BrokerError`."""
         found = admin.topics(list(self._known))
-        others = (topic for topic, id in self._known.items() if topic in found and found[topic].id != id)
-        return next(others, None)
+        for topic, known in self._known.items():
+            if (now := found.get(topic)) is None:
+                continue
+            if now.id != known:
+                return GapError(topic, None, MADE_AGAIN)
+            before = self._partitions.setdefault(topic, now.partitions)
+            if now.partitions != before:
+                return TopicError(GREW.format(topic, before, now.partitions))
+        return None
 
     def _run(self) -> None:
         while not self._closed.wait(LOOK_EVERY_S):
@@ -65,11 +74,15 @@ class Identity:
 
     def _look_with(self, admin: Looking) -> None:
         while not self._closed.is_set():
-            if (topic := self.other(admin)) is not None:
+            if (error := self.changed(admin)) is not None:
                 self._closed.set()
-                self._end(GapError(topic, None, MADE_AGAIN))
+                self._end(error)
             self._threads.alive(TOPICS)
             self._closed.wait(LOOK_EVERY_S)
 
 
 MADE_AGAIN = "the topic was deleted and made again while the worker ran: its offsets are of other records now"
+GREW = (
+    "{0} had {1} partitions and has {2} while the worker runs: keys move to other partitions, away from "
+    "their patients' states; the worker ends, and at its next start says what to do"
+)

@@ -11,14 +11,14 @@ import pytest
 from stream.admin.admin import UNKNOWN, Topic
 from stream.admin.identity import Identity
 from stream.background import TOPICS, Threads
-from stream.errors import BrokerError, BrokerUnavailable, GapError
+from stream.errors import BrokerError, BrokerUnavailable, GapError, TopicError
 
 
 class Cluster:
     """made: how many clients have asked it. now: the topics' ids; nobody answers while there are none."""
 
     def __init__(self, now: dict[str, str]) -> None:
-        self.now, self.made, self.asked = now, 0, 0
+        self.now, self.made, self.asked, self.partitions = now, 0, 0, 4
 
     def connect(self) -> Cluster:
         self.made += 1
@@ -28,14 +28,17 @@ class Cluster:
         self.asked += 1
         if not self.now:
             raise BrokerUnavailable("nobody answers")
-        return {name: Topic(id, 1, 1) for name, id in self.now.items()}
+        return {name: Topic(id, self.partitions, 1) for name, id in self.now.items()}
 
     def close(self) -> None: ...
 
 
 def other(now: dict[str, str], known: dict[str, str]) -> str | None:
+    """The topic that is another."""
     cluster = Cluster(now)
-    return Identity(known, cluster.connect, Threads()).other(cluster)
+    error = Identity(known, cluster.connect, Threads()).changed(cluster)
+    assert error is None or isinstance(error, GapError)
+    return str(error).partition(":")[0] if error else None
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,16 @@ def test_a_topic_with_another_id_is_another(now: dict[str, str], wanted: str | N
 
 def test_a_topic_whose_id_was_unknown_may_be_any() -> None:
     assert other({"in": "B"}, {"in": UNKNOWN}) is None
+
+
+def test_a_topic_that_gets_more_partitions_ends_the_worker() -> None:
+    cluster = Cluster({"in": "A"})
+    watching = Identity({"in": "A"}, cluster.connect, Threads())
+    assert watching.changed(cluster) is None
+    cluster.partitions = 6
+    error = watching.changed(cluster)
+    assert isinstance(error, TopicError)
+    assert "in had 4 partitions and has 6" in str(error)
 
 
 def test_the_worker_is_ended_with_a_gap_and_a_broker_that_is_away_is_waited_for(

@@ -10,8 +10,10 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from stream.admin.admin import TopicSpec
+from stream.admin.identity import LOOK_EVERY_S
 from stream.clients import make_admin
 from tests.flow.conftest import SLOW_IN_PYTHON, MakeFlow
 from tests.flow.flow import Flow, outgoing, wait_until
@@ -115,3 +117,20 @@ def test_a_topic_that_is_made_again_under_a_worker_ends_it_with_exit_code_7(
     assert code == 0, said
     offsets = {json.loads(one.value or b"")["source"]["offset"] for one in flow.written(flow.scores)[3:]}
     assert offsets >= set(range(10))
+
+
+@pytest.mark.parametrize("client", SLOW_IN_PYTHON)
+def test_a_topic_that_gets_more_partitions_under_a_worker_ends_it(make_flow: MakeFlow, client: str) -> None:
+    flow = make_flow(client, partitions=1)
+    flow.send(outgoing(events("a", range(3))))
+    worker = flow.start()
+    try:
+        wait_until(lambda: len(flow.scored()) == 3)
+        time.sleep(2 * LOOK_EVERY_S)
+        admin = AdminClient({"bootstrap.servers": flow.servers})
+        admin.create_partitions([NewPartitions(flow.observations, 2)])[flow.observations].result(30)
+        code, said = ended(worker)
+    finally:
+        worker.kill()
+    assert code == 3, said
+    assert f"{flow.observations} had 1 partitions and has 2" in said
