@@ -137,7 +137,12 @@ class KafkaPythonSource:
             ) from error
 
     def group_metadata(self) -> Any:
-        return self._consumer.group_metadata()
+        """Raises `CommitError` if the group has removed this member: without a generation the broker would
+        take its offsets unchecked."""
+        found = self._consumer.group_metadata()
+        if found.generation_id < 0 or not found.member_id:
+            raise CommitError(f"the group {self._group_id} has removed this member")
+        return found
 
     def committed(self, partitions: Sequence[int]) -> dict[int, int]:
         if self._group_id is None:
