@@ -124,6 +124,8 @@ class Worker:
             self._serve(closed_last)
             if check_topics:
                 self._check_topics(stop, math.inf if until_idle is None else JOIN_TIMEOUT_S)
+                if stop.is_set():
+                    return
                 closed_last.enter_context(closing(self._identity(stop)))
             self.watchdog.open(partial(self._end, stop))
             if settings.standby_replicas == "all":
