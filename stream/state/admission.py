@@ -30,11 +30,12 @@ def admit(store: StateStore, events: Events, expire_after_ms: int) -> Admission:
     """Give each event's patient a slot and carry the stream times on. Raises `StateError`."""
     slots = store.admit(events.patients, events.partitions)
     stays = store.stays(slots)
+    stream_times = store.stream_times(events.partitions, events.observed_at)
     fresh = events.offsets >= stays["next_offset"]
     applied = len(events) - int(fresh.sum())
-    if applied:
+    if applied:  # the stream time is theirs too: the mark that has it may be older than the state
         events, slots, stays = events.keep(fresh), slots[fresh], stays[fresh]
-    stream_times = store.stream_times(events.partitions, events.observed_at)
+        stream_times = stream_times[fresh]
     over = expired(stays, stream_times, expire_after_ms)
     last = np.where(over, np.uint64(0), store.digests(slots))
     repeated = repeats(slots, events.digests, last, events.kinds)
