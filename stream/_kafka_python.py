@@ -57,6 +57,7 @@ _REFUSALS = {
     errors.InvalidSessionTimeoutError: Refusal.GROUP_SETTINGS,
     errors.GroupMaxSizeReachedError: Refusal.GROUP_SETTINGS,
     errors.FencedInstanceIdError: Refusal.INSTANCE,
+    errors.MessageSizeTooLargeError: Refusal.SIZE,
 }
 _CODE = re.compile(r"\[Error (\d+)\]")
 """In the text of an error that kafka-python did not expect."""

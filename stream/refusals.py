@@ -27,6 +27,7 @@ class Refusal(Enum):
     )
     VERSION = "the cluster is too old: a worker needs Kafka 2.5 or newer"
     GROUP_SETTINGS = "the group's members must agree, and their time-outs be within the cluster's limits"
+    SIZE = "raise the topic's max.message.bytes, or lower max_dead_letter_bytes if it is the dead letters'"
     INSTANCE = "another worker has this instance_id: give each its own"
 
     def error(self, doing: str, said: str) -> RefusalError:
