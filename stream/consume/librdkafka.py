@@ -338,7 +338,7 @@ def _numbers(partitions: list[TopicPartition]) -> list[int]:
 
 
 def _headers(message: Message) -> Headers:
-    """None if a name is no UTF-8, of which the client fails."""
+    """None of them if the name of one is no UTF-8: the client then reads none."""
     with suppress(UnicodeDecodeError, SystemError):
         return cast("Headers", message.headers() or [])
     return []

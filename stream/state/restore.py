@@ -229,7 +229,7 @@ class Restorer:
             mark, committed.get(partition), ids, exactly_once=rules.exactly_once, patient=patient
         )
         if place is None:
-            self._advance("the end of the last transaction")
+            self._advance("the changelog to agree with what the group has committed")
             return None
         first, end = (ask([partition])[partition] for ask in (reader.beginning_offsets, reader.end_offsets))
         same_topic = mark is not None and bool(ids.input) and mark.ids.input == ids.input

@@ -121,7 +121,7 @@ def test_restoring_that_waits_for_a_transaction_is_not_stalled() -> None:
     made.offsets[0] = 30
     restoring = restorer(Fuse(RuntimeError, 0), made)
     restoring.request([0])
-    wait(lambda: restoring.waits_for == "the end of the last transaction")
+    wait(lambda: restoring.waits_for == "the changelog to agree with what the group has committed")
     assert restoring.stalled < 0.2
     made.epoch(30, b"a")
     wait(lambda: bool(restoring.restored()))
