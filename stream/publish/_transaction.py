@@ -29,8 +29,8 @@ class Transaction:
 
     @property
     def ended(self) -> bool:
-        """Whether `finish` would not wait."""
-        return self._ending is not None and self._ending.done()
+        """Whether `finish` would not wait: its steps are done, or their time is over."""
+        return self._ending is not None and (self._ending.done() or time.monotonic() > self._until)
 
     def begin(self, begin: Callable[[], None]) -> None:
         """Call `begin`, unless it is open."""

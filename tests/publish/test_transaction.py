@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -63,4 +64,15 @@ def test_a_client_that_does_not_come_back_is_stuck(transaction: Transaction) -> 
     with pytest.raises(CommitError, match="the client does not answer"):
         transaction.finish()
     assert transaction.stuck
+    end.set()
+
+
+def test_an_end_that_hangs_is_noticed_without_a_further_event(transaction: Transaction) -> None:
+    end = threading.Event()
+    transaction.end(lambda: bool(end.wait(10)), 0.05)  # type: ignore[arg-type, return-value]
+    assert not transaction.ended
+    time.sleep(0.1)
+    assert transaction.ended
+    with pytest.raises(CommitError):
+        transaction.finish()
     end.set()
