@@ -32,7 +32,9 @@ from stream.state.changelog import Patients
 
 STATES = (*KAFKA, "observations_topic", "model")
 DECODING = ("scores_topic", "dead_letters_topic", "device", "threads", "processing_guarantee")
-REPLAYING = ("transaction_timeout", "expire_after", "max_batch", "max_event_bytes", "max_future")
+REPLAYING = (
+    "transaction_timeout", "expire_after", "max_batch", "max_event_bytes", "max_future", "misplaced_records",
+)  # fmt: skip
 app = typer.Typer(
     help="The patients' states in the changelog: list, show, verify against the input, move to another "
     "cluster. Only `import` changes anything. Exit codes: 1 no such patient, 3 Kafka, 4 model, 5 a file that "
