@@ -75,8 +75,8 @@ def retained(place: Place, first: int, end: int, *, same_topic: bool) -> Place:
 
 
 _MADE_AGAIN = (
-    "the topic was deleted and made again: what the old one held from offset {0} on was not scored and is "
-    "gone, and the new one is to be read from its first event"
+    "the topic was deleted and made again: if the old one held events from offset {0} on, they were not "
+    "scored and are gone; the new one is to be read from its first event"
 )
 _CUT = (
     "the next event to score has offset {0}, but the log ends at {1}: its end was lost (an unclean leader "
