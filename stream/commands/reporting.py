@@ -11,6 +11,7 @@ from types import TracebackType
 
 from stream.commands.output import say
 from stream.errors import describe, stack
+from stream.seldom import Seldom
 
 log = logging.getLogger("vitalstream")
 
@@ -21,6 +22,8 @@ def report_exceptions() -> None:
     threading.excepthook = _ended_thread
     sys.unraisablehook = _unraisable
     logging.raiseExceptions = False
+    if logging.lastResort and not logging.lastResort.filters:
+        logging.lastResort.addFilter(Seldom())  # commands without a log of their own
 
 
 def report(error: BaseException) -> None:
