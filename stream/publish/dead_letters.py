@@ -8,7 +8,7 @@ from stream.records import Code, Headers, Outgoing, Refused
 
 PREFIX = "vitalstream.error."
 FRAME_BYTES = 4
-"""Of a header beside its name and value: the lengths of both."""
+"""A header takes about so many more than its name and value: the lengths of both come with them."""
 
 
 def encode(refused: Refused, topic: str, at: int, max_bytes: int) -> Outgoing:
