@@ -12,21 +12,9 @@ from stream.errors import GapError
 from stream.state.restore import Rules
 from tests.pipeline.cluster import Cluster
 from tests.pipeline.ward import PARTITIONS, Ward
-from tests.pipeline.worker import INPUT, SCORES, MemoryWorker
+from tests.pipeline.worker import INPUT, SCORES, work
 
 CHANGELOG = "vitalstream-patient-state-changelog"
-
-
-def work(cluster: Cluster, guarantee: str, **flags: str) -> None:
-    worker = MemoryWorker(cluster, guarantee, **flags)
-    try:
-        with worker.pipeline:
-            worker.join()
-            for partition in range(PARTITIONS):
-                cluster.give(partition, worker.member)
-            worker.finish()
-    finally:
-        worker.member.die()
 
 
 def lose_states(cluster: Cluster) -> None:

@@ -12,7 +12,7 @@ from stream.pipeline import LOST_EPOCHS_IN_A_ROW
 from tests.pipeline.cluster import Cluster
 from tests.pipeline.test_raise import night
 from tests.pipeline.ward import PARTITIONS, Ward
-from tests.pipeline.worker import DEAD_LETTERS, INPUT, SCORES, MemoryWorker
+from tests.pipeline.worker import DEAD_LETTERS, INPUT, SCORES, work
 
 COMMITS = {"exactly_once": "sink.commit", "at_least_once": "source.commit"}
 
@@ -41,18 +41,6 @@ def losing() -> Iterator[Callable[[Losses], Losses]]:
     failpoints.set_trap(None)
 
 
-def work(cluster: Cluster, guarantee: str) -> None:
-    worker = MemoryWorker(cluster, guarantee, max_batch=2)
-    try:
-        with worker.pipeline:
-            worker.join()
-            for partition in range(PARTITIONS):
-                cluster.give(partition, worker.member)
-            worker.finish()
-    finally:
-        cluster.take_all(worker.member)
-
-
 @pytest.mark.parametrize("guarantee", COMMITS)
 def test_a_worker_that_loses_every_epoch_ends_with_the_cause(
     guarantee: str, losing: Callable[[Losses], Losses]
@@ -61,10 +49,10 @@ def test_a_worker_that_loses_every_epoch_ends_with_the_cause(
     night(ward := Ward(cluster))
     losses = losing(Losses(guarantee, lambda _: True))
     with pytest.raises(CommitError):
-        work(cluster, guarantee)
+        work(cluster, guarantee, max_batch=2)
     assert losses.commits == LOST_EPOCHS_IN_A_ROW + 1
     losing(Losses(guarantee, lambda _: False))
-    work(cluster, guarantee)
+    work(cluster, guarantee, max_batch=2)
     ward.check(exactly_once=guarantee == "exactly_once", scores=SCORES, dead_letters=DEAD_LETTERS)
 
 
@@ -75,6 +63,6 @@ def test_a_worker_that_gets_on_between_its_losses_does_not_end(
     cluster = Cluster(PARTITIONS, INPUT)
     night(ward := Ward(cluster))
     losses = losing(Losses(guarantee, lambda number: number % 3 == 0))
-    work(cluster, guarantee)
+    work(cluster, guarantee, max_batch=2)
     assert losses.commits // 3 > LOST_EPOCHS_IN_A_ROW
     ward.check(exactly_once=guarantee == "exactly_once", scores=SCORES, dead_letters=DEAD_LETTERS)

@@ -11,6 +11,7 @@ from stream.lifecycle import WorkerState
 from stream.pipeline import Pipeline
 from stream.settings import load
 from tests.pipeline.cluster import CLUSTERS, Cluster, Member
+from tests.pipeline.ward import PARTITIONS
 
 RESTORE_TIMEOUT_S = 5.0
 SCORES, DEAD_LETTERS, INPUT = "vitals.risk-scores.v1", "vitals.dead-letters.v1", "vitals.observations.v1"
@@ -67,3 +68,16 @@ class MemoryWorker:
     def _all_read(self) -> bool:
         logs = self.cluster.logs[INPUT]
         return all(self.cluster.offsets.get(one, 0) == len(log) for one, log in enumerate(logs))
+
+
+def work(cluster: Cluster, guarantee: str, **flags: Any) -> None:
+    """A worker that owns every partition scores all there is, and is gone."""
+    worker = MemoryWorker(cluster, guarantee, **flags)
+    try:
+        with worker.pipeline:
+            worker.join()
+            for partition in range(PARTITIONS):
+                cluster.give(partition, worker.member)
+            worker.finish()
+    finally:
+        worker.member.die()
