@@ -187,7 +187,7 @@ class LibrdkafkaSource:
 
     def lag(self) -> dict[int, int]:
         lags = {}
-        for one in self._consumer.position(self._coordinates(self._assigned)):
+        for one in self._consumer.position(self._coordinates(self._reading)):
             ends = self._consumer.get_watermark_offsets(one, cached=True)
             if ends is not None and ends[1] >= 0 and one.offset >= 0:
                 lags[one.partition] = max(ends[1] - one.offset, 0)

@@ -74,8 +74,8 @@ class Source(Protocol):
         """The group's committed offset of each partition that has one. Blocks."""
 
     def lag(self) -> dict[int, int]:
-        """Records between the position and the end of each assigned partition, as last told by the
-        broker; partitions of which it has not told yet are absent. Does not block."""
+        """Records between the position and the end of each assigned partition, as the broker last reported.
+        Partitions that are held, or of which it has reported nothing yet, are absent. Does not block."""
 
     def ended(self) -> set[int]:
         """Of a source made `to_end`: assigned partitions that were read to their end, as it was then."""
