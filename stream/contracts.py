@@ -7,9 +7,10 @@ the reason when an event is refused.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, model_validator
+from pydantic_core import PydanticCustomError
 
 PatientId = Annotated[
     str, Field(min_length=1, max_length=256, description="Also the record's key, in UTF-8.")
@@ -22,6 +23,7 @@ EpochMillis = Annotated[
     Field(strict=True, ge=EARLIEST_MS, le=LATEST_MS, description="Milliseconds since the Unix epoch, UTC."),
 ]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Text = Annotated[str, Field(max_length=256)]
 UnitType = Literal["coronary_care", "cardiac_surgery", "medical", "surgical"]
 
 
@@ -39,19 +41,24 @@ class Incoming(Discreet):
 
     patient_id: PatientId
     observed_at: EpochMillis
-    event_id: str | None = Field(default=None, max_length=256, description="Set by producers that retry.")
-    unit: str | None = Field(default=None, max_length=256, description="Ward or care unit.")
+    event_id: Text | None = Field(default=None, description="Set by producers that retry.")
+    encounter_id: Text | None = Field(default=None, description="The stay; a patient outlives it.")
+    unit: Text | None = Field(default=None, description="Ward or care unit.")
+    bed: Text | None = None
 
 
 class Observation(Incoming):
     """What was measured of one patient at one moment."""
 
     type: Literal["observation"] = "observation"
-    values: dict[str, Number] = Field(description="Variable name → number, in the variable's unit.")
+    values: dict[str, Number | None] = Field(
+        description="Variable name → number, in the variable's unit; null is not measured. Any other value "
+        "is left out and counted."
+    )
 
 
 class Static(Discreet):
-    """What does not change during a stay. Each is optional."""
+    """What does not change during a stay. Each is optional; what cannot be read is left out and counted."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -63,17 +70,40 @@ class Static(Discreet):
 
 
 class Admission(Incoming):
-    """Begins a stay; where the patient already has an admission, begins the next one."""
+    """Begins a stay, or the next one; if the stay has this `encounter_id` already, it is an update."""
 
     type: Literal["admission"]
     static: Static = Static()
 
 
+class Transfer(Incoming):
+    """Moves the patient to another `unit` or `bed`: one of them at least is given."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [
+                {"required": [name], "properties": {name: {"type": "string"}}} for name in ("unit", "bed")
+            ]
+        }
+    )
+
+    type: Literal["transfer"]
+
+    @model_validator(mode="after")
+    def _goes_somewhere(self) -> Self:
+        if not (self.unit or self.bed):
+            raise PydanticCustomError("missing", "unit or bed is missing")
+        return self
+
+
 class Discharge(Incoming):
-    """Ends a stay: the patient's state is forgotten."""
+    """Ends the stay. Its state is kept, closed, for `discharge_grace`, and then forgotten."""
 
     type: Literal["discharge"]
-    outcome: str | None = Field(default=None, max_length=256)
+    outcome: Text | None = None
+    cancel: bool = Field(
+        default=False, strict=True, description="The discharge was a mistake: the stay goes on."
+    )
 
 
 def _kind(event: object) -> str | None:
@@ -84,10 +114,11 @@ def _kind(event: object) -> str | None:
 PatientEvent = Annotated[
     Annotated[Observation, Tag("observation")]
     | Annotated[Admission, Tag("admission")]
+    | Annotated[Transfer, Tag("transfer")]
     | Annotated[Discharge, Tag("discharge")],
     Discriminator(_kind),
 ]
-PATIENT_EVENT: TypeAdapter[Observation | Admission | Discharge] = TypeAdapter(PatientEvent)
+PATIENT_EVENT: TypeAdapter[Observation | Admission | Transfer | Discharge] = TypeAdapter(PatientEvent)
 
 
 class Outbound(Discreet):
@@ -106,10 +137,11 @@ class ScoreState(Outbound):
     warm: bool = Field(
         description="False until as many events were seen as the model, by its validation, needs."
     )
-    confidence: float = Field(
-        ge=0, le=1, description="Share of the vital signs that are not stale; 0 while the score is not warm."
+    coverage: float = Field(
+        ge=0, le=1, description="Share of the vital signs that are not stale. It is not a probability."
     )
     late: bool = Field(description="The event is older than one that was already applied.")
+    closed: bool = Field(description="The patient was discharged: the stay that the event is of has ended.")
     stale: list[str] = Field(description="Vital signs not measured for longer than is safe, or never.")
 
 
@@ -140,12 +172,16 @@ class Contributor(Outbound):
 
 
 class RiskScore(Outbound):
-    """One for each accepted observation or admission. The record's timestamp is the broker's."""
+    """One for each accepted observation or admission. The record's timestamp is the broker's, if the topic is
+    one of `topics create`'s; else it is `observed_at`."""
 
     id: str = Field(
         description="Deterministic: source topic and its id, partition, offset, model. Dedupe on it."
     )
     patient_id: str
+    encounter_id: str | None = None
+    unit: str | None = Field(default=None, description="Ward or care unit, the last that an event named.")
+    bed: str | None = None
     observed_at: int
     scored_at: int = Field(description="Milliseconds since the Unix epoch, UTC.")
     risk: float = Field(ge=0, le=1, description="Calibrated probability of `target`.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from itertools import chain
@@ -129,11 +129,22 @@ class Outgoing:
 
 
 class Kind(IntEnum):
-    """What an event is, as it stands in `Events.kinds`."""
+    """What an event is, as it stands in `Events.kinds`. A cancellation takes a discharge back."""
 
     OBSERVATION = 0
     ADMISSION = 1
     DISCHARGE = 2
+    CANCELLATION = 3
+    TRANSFER = 4
+
+
+class Dropped(StrEnum):
+    """Why a single field of an accepted event was left out: the metric label `code`."""
+
+    UNKNOWN_VARIABLE = "unknown_variable"
+    IMPLAUSIBLE = "implausible"
+    NOT_A_NUMBER = "not_a_number"
+    WRONG_FIELD = "wrong_field"
 
 
 class Code(StrEnum):
@@ -147,11 +158,13 @@ class Code(StrEnum):
     UNKNOWN_TYPE = "unknown_type"
     MISSING_FIELD = "missing_field"
     WRONG_FIELD = "wrong_field"
-    NON_FINITE = "non_finite"
     KEY_MISMATCH = "key_mismatch"
     WRONG_PARTITION = "wrong_partition"
     FUTURE = "future"
+    PAST = "past"
     DUPLICATE = "duplicate"
+    EARLIER_STAY = "earlier_stay"
+    OTHER_ENCOUNTER = "other_encounter"
     QUARANTINED = "quarantined"
 
 
@@ -165,6 +178,8 @@ class Events:
     digests: uint64 [N], hash of the event's `event_id`, or of its bytes where it has none.
     values: float32 [N, V], clinical units, NaN where not measured.
     statics: float32 [M, S] of the M admissions among the events, in their order; NaN where unknown.
+    places: uint64 [N, 3], hashes of the encounter, unit and bed that an event names, 0 if it names none.
+    names: the text of each hash.
     """
 
     records: Records
@@ -178,6 +193,8 @@ class Events:
     digests: NDArray[np.uint64]
     values: NDArray[np.float32]
     statics: NDArray[np.float32]
+    places: NDArray[np.uint64]
+    names: Mapping[int, str]
 
     def __len__(self) -> int:
         return len(self.patients)
@@ -199,6 +216,8 @@ class Events:
             self.digests[kept],
             self.values[kept],
             self.statics[mask[self.kinds == Kind.ADMISSION]],
+            self.places[kept],
+            self.names,
         )
 
     def refuse(self, mask: NDArray[np.bool_], code: Code, stage: str) -> Refused:
@@ -261,9 +280,9 @@ class Scores:
     """What the stepper says of `events`: row i of each column is event i, admissions and observations only.
 
     risk: float32 [N], calibrated probability. counts: int64 [N], events of the stay so far.
-    late: bool [N], older than an event that was applied before.
-    vitals: float32 [N, K], last measured value of each of the model's vital columns, NaN if never.
-    ages: float32 [N, K], hours since it was measured (since admission, if never).
+    late: bool [N], older than an event that was applied before. closed: bool [N], of a stay that has ended.
+    vitals: float32 [N, K], last value, by event time, of each of `stream.state.stays.VITALS`, NaN if never.
+    ages: float32 [N, K], hours since it was measured. places: uint64 [N, 3], as in `Events`, of the stay.
     contributions: of the scores that are to be explained.
     """
 
@@ -271,8 +290,10 @@ class Scores:
     risk: NDArray[np.float32]
     counts: NDArray[np.int64]
     late: NDArray[np.bool_]
+    closed: NDArray[np.bool_]
     vitals: NDArray[np.float32]
     ages: NDArray[np.float32]
+    places: NDArray[np.uint64]
     contributions: Contributions | None = None
 
     def __len__(self) -> int:

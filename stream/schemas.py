@@ -30,7 +30,7 @@ CONTRACTS: dict[str, TypeAdapter[Any]] = {
     "Alert": TypeAdapter(Alert),
 }
 SUMMARIES = {
-    "PatientEvent": "What was measured of a patient, or that a stay begins or ends.",
+    "PatientEvent": "What was measured of a patient, or that a stay begins, moves, ends, or goes on.",
     "RiskScore": "The risk after one event: one for each accepted observation or admission.",
     "Alert": "A patient needs a look, or no longer does.",
     "DeadLetter": "A refused record: its bytes, key, time and headers, and after these the reason.",
@@ -50,7 +50,7 @@ def schema(name: str) -> dict[str, Any]:
     if name == "PatientEvent":
         generated["$defs"]["Observation"]["properties"]["values"]["properties"] = {
             variable.name: {
-                "type": "number",
+                "type": ["number", "null"],
                 "description": f"{variable.label}, {variable.unit}; "
                 f"dropped unless {variable.low:g} to {variable.high:g}",
             }

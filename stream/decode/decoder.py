@@ -1,15 +1,16 @@
 """Decoder: the JSON values of a micro-batch to columns, and what is not an event to a reason.
 
 The fast path (msgspec) takes plain observations. What it does not take goes, alone, through the slow path
-(pydantic, `stream.decode.reasons`), which either accepts it after all (admissions, discharges) or
-gives the reason. Both accept the same observations, but for one thing: in a field that is ignored, the
-fast path does not look at depth and UTF-8.
+(pydantic, `stream.decode.reasons`), which either accepts it after all (other kinds of events, and those with
+a field that cannot be read, without that field) or gives the reason. Both accept the same observations, but
+for one thing: in a field that is ignored, the fast path does not look at depth and UTF-8.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, compress, repeat
 from typing import Annotated, Any, Literal
@@ -20,9 +21,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from model.variables import INDEX, STATIC_RANGES, STATICS, VARIABLES, Sex, UnitType
-from stream.contracts import EARLIEST_MS, LATEST_MS, Admission, Discharge, Observation, Static
+from stream.contracts import EARLIEST_MS, LATEST_MS, Admission, Discharge, Observation, Static, Transfer
 from stream.decode import reasons
-from stream.records import Code, Events, Kind, Records, Refused
+from stream.records import Code, Dropped, Events, Kind, Records, Refused
 
 Text = Annotated[str, msgspec.Meta(max_length=256)]
 LOW = np.array([variable.low for variable in VARIABLES])
@@ -34,10 +35,12 @@ class _Plain(msgspec.Struct, gc=False):
 
     patient_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
     observed_at: Annotated[int, msgspec.Meta(ge=EARLIEST_MS, le=LATEST_MS)]
-    values: dict[str, float]
+    values: dict[str, float | None]
     type: Literal["observation"] = "observation"
     event_id: Text | None = None
+    encounter_id: Text | None = None
     unit: Text | None = None
+    bed: Text | None = None
     __repr__ = object.__repr__
 
 
@@ -47,25 +50,26 @@ _NOT_FAST = (msgspec.MsgspecError, TypeError, ValueError, RecursionError)
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Accepted events, refused records, and the single values that were dropped from accepted events."""
+    """Accepted events, refused records, and how many single fields accepted events were left without."""
 
     events: Events
     refused: Refused
-    unknown_variables: int
-    implausible_values: int
+    dropped: Mapping[Dropped, int]
 
 
 @dataclass(slots=True, repr=False)
 class _Sorted:
     """A micro-batch while it is sorted, by its records' rows.
 
-    events: what each record holds, None if that is no event. kinds, statics: of admissions and discharges, in
-    ascending order of their rows. refused: why a row is not accepted.
+    events: what each record holds, None if that is no event. kinds, statics: of all but observations, and of
+    admissions, in ascending order of their rows. dropped: fields that an event is without. refused: why a row
+    is not accepted.
     """
 
     events: list[_Plain | None]
     kinds: dict[int, Kind] = field(default_factory=dict)
     statics: dict[int, list[float]] = field(default_factory=dict)
+    dropped: dict[int, Counter[Dropped]] = field(default_factory=dict)
     refused: dict[int, Code] = field(default_factory=dict)
 
     def accepted(self) -> NDArray[np.bool_]:
@@ -95,13 +99,13 @@ class Decoder:
         self._refuse_strange(found, records.keys)
         accepted = found.accepted()
         plain: list[_Plain] = _where(found.events, accepted)
-        values, unknown, implausible = _matrix([event.values for event in plain])
+        dropped = sum((fields for row, fields in found.dropped.items() if accepted[row]), Counter[Dropped]())
+        values = _matrix([event.values for event in plain], dropped)
         refused = sorted(found.refused.items())
         return Decoded(
             _events(records, found, accepted, plain, values),
             Refused(records, [row for row, _ in refused], [code for _, code in refused], "decode"),
-            unknown,
-            implausible,
+            dropped,
         )
 
     def _parse(self, values: list[bytes | None]) -> tuple[_Sorted, list[int]]:
@@ -126,17 +130,24 @@ class Decoder:
 
     def _take_odd(self, found: _Sorted, row: int, value: bytes | None) -> None:
         try:
-            event = reasons.validate(value, self._max_bytes)
+            event, dropped = reasons.validate(value, self._max_bytes)
         except reasons.Refusal as refusal:
             found.refused[row] = refusal.code
             return
+        found.dropped[row] = dropped
+        if not isinstance(event, Observation):
+            found.kinds[row] = _kind(event)
         if isinstance(event, Admission):
-            found.kinds[row] = Kind.ADMISSION
-            found.statics[row] = _static_row(event.static)
-        elif isinstance(event, Discharge):
-            found.kinds[row] = Kind.DISCHARGE
-        measured = event.values if isinstance(event, Observation) else {}
-        found.events[row] = _Plain(event.patient_id, event.observed_at, measured, event_id=event.event_id)
+            found.statics[row] = _static_row(event.static, dropped)
+        found.events[row] = _Plain(
+            event.patient_id,
+            event.observed_at,
+            event.values if isinstance(event, Observation) else {},
+            event_id=event.event_id,
+            encounter_id=event.encounter_id,
+            unit=event.unit,
+            bed=event.bed,
+        )
 
     def _refuse_strange(self, found: _Sorted, keys: list[bytes | None]) -> None:
         """Refuse the events that are not their key's, and those ahead of the clock."""
@@ -153,6 +164,12 @@ class Decoder:
                 found.refused[row] = Code.KEY_MISMATCH
             elif event.observed_at > latest:
                 found.refused[row] = Code.FUTURE
+
+
+def _kind(event: Admission | Transfer | Discharge) -> Kind:
+    if isinstance(event, Discharge):
+        return Kind.CANCELLATION if event.cancel else Kind.DISCHARGE
+    return Kind.ADMISSION if isinstance(event, Admission) else Kind.TRANSFER
 
 
 def _where(column: list[Any], mask: NDArray[np.bool_]) -> list[Any]:
@@ -172,10 +189,12 @@ def _events(
     kinds = np.zeros(len(records), np.int8)
     kinds[list(found.kinds)] = list(found.kinds.values())
     statics = [static for row, static in found.statics.items() if accepted[row]]
-    raw = _where(records.values, accepted)
-    named = [
-        event.event_id.encode() if event.event_id else value for event, value in zip(plain, raw, strict=True)
+    telling = [
+        row
+        for row, event in enumerate(plain)
+        if event.event_id or event.encounter_id or event.unit or event.bed
     ]
+    places, names = _places(plain, telling)
     return Events(
         records=records,
         rows=rows,
@@ -185,31 +204,68 @@ def _events(
         timestamps=records.timestamps[rows],
         kinds=kinds[rows],
         observed_at=np.fromiter([event.observed_at for event in plain], np.int64, len(rows)),
-        digests=np.fromiter(map(xxhash.xxh3_64_intdigest, named), np.uint64, len(rows)),
+        digests=_digests(plain, telling, _where(records.values, accepted)),
         values=values,
         statics=np.array(statics, np.float32).reshape(-1, len(STATICS)),
+        places=places,
+        names=names,
     )
 
 
-def _matrix(measured: list[dict[str, float]]) -> tuple[NDArray[np.float32], int, int]:
-    """Values as float32 [N, V], NaN where not measured; how many were unknown, how many implausible."""
+def _digests(plain: list[_Plain], telling: list[int], values: list[bytes]) -> NDArray[np.uint64]:
+    """telling: the rows that may have an `event_id`. values: the bytes of each event."""
+    hashed = list(values)
+    for row in telling:
+        if event_id := plain[row].event_id:
+            hashed[row] = event_id.encode()
+    return np.fromiter(map(xxhash.xxh3_64_intdigest, hashed), np.uint64, len(hashed))
+
+
+def _places(plain: list[_Plain], telling: list[int]) -> tuple[NDArray[np.uint64], dict[int, str]]:
+    """`places` and `names` of `Events`. telling: the rows that may have one."""
+    texts = [
+        text or ""
+        for event in map(plain.__getitem__, telling)
+        for text in (event.encounter_id, event.unit, event.bed)
+    ]
+    hashes = {text: xxhash.xxh3_64_intdigest(text.encode()) for text in set(texts) - {""}}
+    places = np.zeros((len(plain), 3), np.uint64)
+    places[telling] = np.fromiter(map(hashes.get, texts, repeat(0)), np.uint64, len(texts)).reshape(-1, 3)
+    return places, {number: text for text, number in hashes.items()}
+
+
+def _matrix(measured: list[dict[str, float | None]], dropped: Counter[Dropped]) -> NDArray[np.float32]:
+    """Values as float32 [N, V], NaN where not measured; what is left out is added to `dropped`."""
     sizes = np.fromiter(map(len, measured), np.int64, len(measured))
     total = int(sizes.sum())
     columns = np.fromiter(map(INDEX.get, chain.from_iterable(measured), repeat(-1)), np.int64, total)
-    numbers = np.fromiter(chain.from_iterable(map(dict.values, measured)), np.float64, total)
+    numbers = _numbers(measured, total)
     known = columns >= 0
     plausible = known & (numbers >= LOW[columns]) & (numbers <= HIGH[columns])
     cells = np.repeat(np.arange(len(measured)) * len(VARIABLES), sizes) + columns
     matrix = np.full((len(measured), len(VARIABLES)), np.nan, np.float32)
     if plausible.all():
         matrix.ravel()[cells] = numbers
-        return matrix, 0, 0
+        return matrix
     matrix.ravel()[cells[plausible]] = numbers[plausible]
-    return matrix, int((~known).sum()), int((known & ~plausible).sum())
+    implausible = known & ~plausible & ~np.isnan(numbers)
+    for code, left_out in ((Dropped.UNKNOWN_VARIABLE, ~known), (Dropped.IMPLAUSIBLE, implausible)):
+        if count := int(np.count_nonzero(left_out)):
+            dropped[code] += count
+    return matrix
 
 
-def _static_row(static: Static) -> list[float]:
-    """The statics in the model's order and coding; NaN where unknown or implausible."""
+def _numbers(measured: list[dict[str, float | None]], total: int) -> NDArray[np.float64]:
+    """float64 [total], NaN for null."""
+    given = chain.from_iterable(map(dict.values, measured))
+    try:
+        return np.fromiter(given, np.float64, total)
+    except TypeError:
+        return np.array([*chain.from_iterable(map(dict.values, measured))], np.float64)
+
+
+def _static_row(static: Static, dropped: Counter[Dropped]) -> list[float]:
+    """The statics in the model's order and coding; NaN where unknown, or implausible, which is counted."""
     row = []
     for name in STATICS:
         given = getattr(static, name)
@@ -219,5 +275,6 @@ def _static_row(static: Static) -> list[float]:
             given = None if given is None else UnitType[given.upper()].value
         elif given is not None and not STATIC_RANGES[name].low <= given <= STATIC_RANGES[name].high:
             given = None
+            dropped[Dropped.IMPLAUSIBLE] += 1
         row.append(float("nan") if given is None else float(given))
     return row

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
-import math
+import sys
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import ValidationError
 
-from stream.contracts import PATIENT_EVENT, Admission, Discharge, Observation
-from stream.records import Code
+from stream.contracts import PATIENT_EVENT, Admission, Discharge, Observation, Transfer
+from stream.records import Code, Dropped
 
 MAX_DEPTH = 32
+SPARED = frozenset({"event_id", "unit", "bed", "outcome", "static"})
+"""Fields without which an event means what it meant. An observation does so without `encounter_id`, too."""
+LONGEST_INTEGER = 400
+"""Digits. A longer one is no float64 either, and Python refuses to read the longest."""
+
+Event = Observation | Admission | Transfer | Discharge
 
 
 class Refusal(Exception):
@@ -22,16 +30,44 @@ class Refusal(Exception):
         self.code = code
 
 
-def validate(value: bytes | None, max_bytes: int) -> Observation | Admission | Discharge:
-    """Parse one record's value by the contract. Raises `Refusal` with the first reason found."""
+def validate(value: bytes | None, max_bytes: int) -> tuple[Event, Counter[Dropped]]:
+    """Parse one record's value by the contract. The event, and how many of its fields were left out because
+    they cannot be read. Raises `Refusal` with the first reason found."""
     if not value:
         raise Refusal(Code.EMPTY)
     if len(value) > max_bytes:
         raise Refusal(Code.TOO_LARGE)
+    parsed = _parse(value)
     try:
-        return PATIENT_EVENT.validate_python(_parse(value))
+        return PATIENT_EVENT.validate_python(parsed), Counter()
+    except ValidationError as error:
+        dropped = Counter(_without(parsed, error))
+    try:
+        return PATIENT_EVENT.validate_python(parsed), dropped
     except ValidationError as error:
         raise Refusal(_code(error)) from None
+
+
+def _without(parsed: Any, error: ValidationError) -> Iterator[Dropped]:
+    """Take the fields that are wrong, and that can be spared, out of `parsed`."""
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        match fault["loc"]:
+            case (_, "values", _):  # its name may be spelt otherwise here: pydantic replaces lone surrogates
+                yield Dropped.NOT_A_NUMBER
+            case (_, "static", str(name)):
+                del parsed["static"][name]
+                yield Dropped.WRONG_FIELD
+            case (kind, str(name)) if name in SPARED or (kind, name) == ("observation", "encounter_id"):
+                del parsed[name]
+                yield Dropped.WRONG_FIELD
+    match parsed:
+        case {"values": dict(values)}:
+            parsed["values"] = {name: value for name, value in values.items() if _is_reading(value)}
+
+
+def _is_reading(value: Any) -> bool:
+    """Whether the contract takes it as a value: a finite number, or null."""
+    return value is None or (type(value) in (int, float) and abs(value) <= sys.float_info.max)
 
 
 def _parse(value: bytes) -> Any:
@@ -40,7 +76,7 @@ def _parse(value: bytes) -> Any:
     except UnicodeDecodeError:
         raise Refusal(Code.NOT_UTF8) from None
     try:
-        parsed = json.loads(text)
+        parsed = json.loads(text, parse_int=_integer)
     except RecursionError:
         raise Refusal(Code.TOO_DEEP) from None
     except ValueError:
@@ -48,6 +84,10 @@ def _parse(value: bytes) -> Any:
     if _deeper_than(parsed, MAX_DEPTH):
         raise Refusal(Code.TOO_DEEP)
     return parsed
+
+
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= LONGEST_INTEGER else float(digits)
 
 
 def _deeper_than(parsed: Any, depth: int) -> bool:
@@ -66,11 +106,6 @@ def _deeper_than(parsed: Any, depth: int) -> bool:
 
 def _code(error: ValidationError) -> Code:
     fault = error.errors(include_url=False, include_context=False)[0]
-    kind, given = fault["type"], fault["input"]
-    if kind.startswith("union_tag"):
-        return Code.UNKNOWN_TYPE if isinstance(given, dict) else Code.WRONG_FIELD
-    if kind == "missing":
-        return Code.MISSING_FIELD
-    if kind == "finite_number" or (isinstance(given, float) and not math.isfinite(given)):
-        return Code.NON_FINITE
-    return Code.WRONG_FIELD
+    if fault["type"].startswith("union_tag"):
+        return Code.UNKNOWN_TYPE if isinstance(fault["input"], dict) else Code.WRONG_FIELD
+    return Code.MISSING_FIELD if fault["type"] == "missing" else Code.WRONG_FIELD

@@ -1,5 +1,5 @@
 import json
-import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from model.variables import INDEX, VARIABLES
 from stream.decode import decoder as decoder_module
 from stream.decode import reasons
 from stream.decode.decoder import Decoder
-from stream.records import Code, Kind, Records
+from stream.records import Code, Dropped, Kind, Records
 
 NOW = 1_700_000_000.0
 AT = int(NOW * 1000)
@@ -56,8 +56,21 @@ def test_an_admission_carries_its_statics_in_the_models_coding() -> None:
     assert np.isnan(events.values[1]).all()
 
 
-def test_a_discharge_is_an_event() -> None:
-    assert list(decode(observation(type="discharge", values=...)).events.kinds) == [Kind.DISCHARGE]
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"type": "discharge"}, Kind.DISCHARGE),
+        ({"type": "discharge", "outcome": "home", "cancel": False}, Kind.DISCHARGE),
+        ({"type": "discharge", "cancel": True}, Kind.CANCELLATION),
+        ({"type": "transfer", "bed": "7"}, Kind.TRANSFER),
+        ({"type": "transfer", "unit": "icu-2", "bed": "7"}, Kind.TRANSFER),
+    ],
+)
+def test_what_is_not_measured_is_an_event_too(changes: dict[str, object], kind: Kind) -> None:
+    events = decode(observation(**changes, values={"HR": 80}), observation()).events
+    assert list(events.kinds) == [kind, Kind.OBSERVATION]
+    assert np.isnan(events.values[0]).all()
+    assert len(events.statics) == 0
 
 
 @pytest.mark.parametrize(
@@ -73,12 +86,20 @@ def test_a_discharge_is_an_event() -> None:
         (observation(observed_at="today"), Code.WRONG_FIELD),
         (observation(observed_at=-1), Code.WRONG_FIELD),
         (observation(observed_at=AT // 1000), Code.WRONG_FIELD),
-        (observation(values={"HR": "80"}), Code.WRONG_FIELD),
-        (observation(values={"HR": True}), Code.WRONG_FIELD),
-        (observation(values={"HR": None}), Code.WRONG_FIELD),
-        (observation(values={"HR": math.nan}), Code.NON_FINITE),
-        (observation(values={"HR": math.inf}), Code.NON_FINITE),
-        (observation(values={"HR": 1}).replace(b"1}", b"1e999}"), Code.NON_FINITE),
+        (observation(values=None), Code.WRONG_FIELD),
+        (observation(values=[80]), Code.WRONG_FIELD),
+        (observation(values={"HR": "80"}, observed_at=None), Code.WRONG_FIELD),
+        (observation(values={"HR": "80"}, observed_at=...), Code.MISSING_FIELD),
+        (observation(observed_at=10**400), Code.WRONG_FIELD),
+        (observation(observed_at=0).replace(b" 0", b" 1" + b"0" * 5000), Code.WRONG_FIELD),
+        (observation(type="discharge", encounter_id=5), Code.WRONG_FIELD),
+        (observation(type="admission", encounter_id="\ud800"), Code.WRONG_FIELD),
+        (observation(type="transfer", bed="7", encounter_id=["e1"]), Code.WRONG_FIELD),
+        (observation(type="transfer"), Code.MISSING_FIELD),
+        (observation(type="transfer", bed=7), Code.MISSING_FIELD),
+        (observation(type="discharge", cancel="yes"), Code.WRONG_FIELD),
+        (observation(type="discharge", cancel=1), Code.WRONG_FIELD),
+        (observation(type="discharge", cancel=None), Code.WRONG_FIELD),
         (observation(patient_id="p2"), Code.KEY_MISMATCH),
         (observation(type="telepathy"), Code.UNKNOWN_TYPE),
         (observation(type=["observation"]), Code.UNKNOWN_TYPE),
@@ -109,7 +130,7 @@ def test_without_a_key_an_event_is_refused() -> None:
 
 def test_single_bad_values_are_dropped_and_counted() -> None:
     decoded = decode(observation(values={"HR": 80, "Temp": 0, "SysABP": -1, "Mood": 3}))
-    assert (decoded.unknown_variables, decoded.implausible_values) == (1, 2)
+    assert decoded.dropped == {Dropped.UNKNOWN_VARIABLE: 1, Dropped.IMPLAUSIBLE: 2}
     assert np.flatnonzero(~np.isnan(decoded.events.values[0])).tolist() == [INDEX["HR"]]
 
 
@@ -135,9 +156,12 @@ nearly = st.fixed_dictionaries(
         "observed_at": st.integers(0, 2 * AT) | json_values,
         "values": st.dictionaries(st.sampled_from(["HR", "Temp", "x"]), st.floats(0, 200) | json_values)
         | json_values,
-        "type": st.sampled_from(["observation", "admission", "discharge"]) | json_values,
+        "type": st.sampled_from(["observation", "admission", "transfer", "discharge"]) | json_values,
         "event_id": json_values,
+        "encounter_id": json_values,
         "unit": json_values,
+        "bed": json_values,
+        "cancel": json_values,
         "static": json_values,
         "outcome": json_values,
     },
@@ -150,12 +174,13 @@ nearly = st.fixed_dictionaries(
 @example([observation(patient_id="\ud800")])
 @example([b'{"patient_id":"p1","observed_at":1,"values":{"HR":1,"HR":2}}'])
 @example([b'{"patient_id":"p1","observed_at":10000000000000000000000,"values":{}}'])
+@example([observation(note=0).replace(b": 0", b": 1" + b"0" * 5000)])
 def test_the_fast_path_accepts_what_the_contract_accepts(values: list[bytes]) -> None:
     decoded = decode(*values)
     expected, codes = [], []
     for row, value in enumerate(values):
         try:
-            event = reasons.validate(value, 1_048_576)
+            event, _ = reasons.validate(value, 1_048_576)
         except reasons.Refusal as refusal:
             codes.append((row, refusal.code))
             continue
@@ -175,7 +200,11 @@ pieces = st.sampled_from(
         (observation(event_id="e1", values={"HR": 1e9, "x": 1}), b"p1"),
         (observation(type="admission", values=..., static={"age": 63}), b"p1"),
         (observation(type="discharge", values=...), b"p1"),
-        (observation(observed_at=float(AT)), b"p1"),  # which only the slow path takes
+        (observation(type="transfer", values=..., unit="icu-2", bed="7"), b"p1"),
+        (observation(encounter_id="e1", unit="icu-2"), b"p1"),
+        (observation(values={"HR": "80", "Temp": None, "SaO2": 97}), b"p1"),
+        (observation(values={"HR": "80"}, unit=5), b"p2"),
+        (observation(observed_at=float(AT)), b"p1"),  # refused: no integer
         (observation(), b"p2"),
         (observation(type="admission", values=..., static={"age": 64}), b"p2"),
         (observation(observed_at=AT + 300_001), b"p1"),
@@ -199,10 +228,10 @@ def test_any_mixture_decodes_as_its_records_one_by_one(
     refused = [(row, code) for row, one in enumerate(alone) for code in one.refused.codes]
     assert together.events.rows.tolist() == [row for row, one in enumerate(events) if len(one)]
     assert list(zip(together.refused.rows, together.refused.codes, strict=True)) == refused
-    assert together.unknown_variables == sum(one.unknown_variables for one in alone)
-    assert together.implausible_values == sum(one.implausible_values for one in alone)
+    assert +together.dropped == sum((one.dropped for one in alone), Counter())
+    assert together.events.names == {key: name for one in events for key, name in one.names.items()}
     assert together.events.patients == [patient for one in events for patient in one.patients]
-    for column in ("kinds", "observed_at", "digests", "values", "statics"):
+    for column in ("kinds", "observed_at", "digests", "values", "statics", "places"):
         parts = [getattr(one, column) for one in events]
         expected = np.concatenate(parts) if parts else getattr(together.events, column)
         np.testing.assert_array_equal(getattr(together.events, column), expected)

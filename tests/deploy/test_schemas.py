@@ -46,7 +46,18 @@ EVENTS: list[dict[str, Any]] = [
         "static": {"unit_type": "surgical"},
     },
     {"type": "admission", "patient_id": "p1", "observed_at": AT},
+    {
+        "type": "admission",
+        "patient_id": "p1",
+        "observed_at": AT,
+        "encounter_id": "v1",
+        "unit": "icu-2",
+        "bed": "7",
+    },
+    {"patient_id": "p1", "observed_at": AT, "values": {"HR": 0, "SaO2": None, "Mood": None}, "bed": None},
+    {"type": "transfer", "patient_id": "p1", "observed_at": AT, "unit": "icu-2", "bed": "7"},
     {"type": "discharge", "patient_id": "p1", "observed_at": 1_700_000_000_001, "outcome": "home"},
+    {"type": "discharge", "patient_id": "p1", "observed_at": AT, "encounter_id": "v1", "cancel": True},
 ]
 NOT_EVENTS: list[Any] = [
     {},
@@ -59,8 +70,14 @@ NOT_EVENTS: list[Any] = [
     {"patient_id": "p1", "observed_at": 1.5, "values": {}},
     {"patient_id": "p1", "observed_at": "1", "values": {}},
     {"patient_id": "p1", "observed_at": AT, "values": {"HR": "80"}},
-    {"patient_id": "p1", "observed_at": AT, "values": {"HR": None}},
-    {"type": "transfer", "patient_id": "p1", "observed_at": AT, "values": {}},
+    {"patient_id": "p1", "observed_at": AT, "values": None},
+    {"patient_id": "p1", "observed_at": AT, "values": {}, "bed": 7},
+    {"type": "transfer", "patient_id": "p1", "observed_at": AT, "bed": "7", "encounter_id": 1},
+    {"type": "transfer", "patient_id": "p1", "observed_at": AT, "encounter_id": "v1"},
+    {"type": "transfer", "patient_id": "p1", "observed_at": AT, "unit": None, "bed": None},
+    {"type": "move", "patient_id": "p1", "observed_at": AT, "values": {}},
+    {"type": "discharge", "patient_id": "p1", "observed_at": AT, "cancel": "yes"},
+    {"type": "discharge", "patient_id": "p1", "observed_at": AT, "cancel": None},
     {"type": "admission", "patient_id": "p1", "observed_at": AT, "static": {"sex": "f"}},
     {"type": "admission", "patient_id": 1, "observed_at": AT},
     {"type": "discharge", "observed_at": 1_700_000_000_001},
@@ -68,12 +85,22 @@ NOT_EVENTS: list[Any] = [
 SCORE: dict[str, Any] = {
     "id": "vitals.observations.v1/0/7/0123456789ab",
     "patient_id": "p1",
+    "encounter_id": "v1",
+    "unit": "icu-2",
+    "bed": None,
     "observed_at": AT,
     "scored_at": 1_700_000_000_020,
     "risk": 0.0123,
     "target": "in_hospital_death",
     "model": {"name": "gru-64", "hash": "ab" * 32},
-    "state": {"events": 12, "warm": True, "confidence": 0.83, "late": False, "stale": ["RespRate"]},
+    "state": {
+        "events": 12,
+        "warm": True,
+        "coverage": 0.83,
+        "late": False,
+        "closed": True,
+        "stale": ["RespRate"],
+    },
     "news2": {"score": 3, "complete": False},
     "source": {"topic": "vitals.observations.v1", "partition": 0, "offset": 7},
 }
@@ -125,7 +152,8 @@ SCALARS = (
     | st.floats(-1, 1e3)
     | st.sampled_from(["", "p1", "male"])
 )
-FIELDS = ("type", "patient_id", "observed_at", "values", "static", "event_id", "unit", "outcome")
+FIELDS = ("type", "patient_id", "observed_at", "values", "static", "event_id")
+FIELDS += ("encounter_id", "unit", "bed", "outcome", "cancel")
 
 
 @given(
@@ -151,7 +179,14 @@ def test_outputs_match_their_schemas() -> None:
     validator("alert.schema.json").validate(json.loads(Alert.model_validate(ALERT).model_dump_json()))
 
 
-@pytest.mark.parametrize("change", [{"risk": 1.5}, {"risk": "high"}, {"extra": 1}, {"source": None}])
+@pytest.mark.parametrize("name", ["encounter_id", "unit", "bed"])
+def test_a_score_may_know_no_place(name: str) -> None:
+    RISK_SCORE.validate({key: value for key, value in SCORE.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    "change", [{"risk": 1.5}, {"risk": "high"}, {"extra": 1}, {"source": None}, {"unit": 2}]
+)
 def test_schema_refuses_other_scores(change: dict[str, Any]) -> None:
     assert not RISK_SCORE.is_valid(SCORE | change)
 
