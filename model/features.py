@@ -125,6 +125,13 @@ class Features(nn.Module):
         unit = statics[:, _UNIT_TYPE, None] == torch.arange(1, 5, device=statics.device)
         return torch.cat((numeric, unknown.float(), sex.float(), unit.float()), dim=1)
 
+    def unknown(self, statics: Tensor) -> Tensor:
+        """Which columns of `encode` say nothing: bool [B, 12] of raw statics [B, 5]."""
+        unknown = torch.isnan(statics)
+        numeric = unknown.index_select(1, self.numeric_columns)
+        sex, unit = unknown[:, _SEX, None].expand(-1, 2), unknown[:, _UNIT_TYPE, None].expand(-1, 4)
+        return torch.cat((numeric, numeric, sex, unit), dim=1)
+
     def decode(self, encoded: Tensor) -> Tensor:
         """What `encode` was given: [B, 12] to raw statics [B, 5], NaN where unknown. Age, height and weight
         within rounding, and no further than `LIMIT` deviations from the mean, where they were clipped."""
@@ -138,11 +145,18 @@ class Features(nn.Module):
         return statics
 
     def scan(
-        self, old: Memory, new: Memory, values: Tensor, elapsed: Tensor, hours: Tensor, sizes: Sequence[int]
+        self,
+        old: Memory,
+        new: Memory,
+        values: Tensor,
+        elapsed: Tensor,
+        hours: Tensor,
+        sizes: Sequence[int],
+        at: Tensor | None = None,
     ) -> Tensor:
         """Write the memory after each of N events to `new`; the cell's inputs [N, INPUT_SIZE].
 
-        Events stand in waves, and values, elapsed and hours mean the same, as in
+        Events stand in waves, and values, elapsed, hours and at mean the same, as in
         `model.risk_model.RiskModel.scan`. old: memory of the G patients before them.
         """
         measured = values == values
@@ -150,9 +164,13 @@ class Features(nn.Module):
         new.hours.copy_(hours[:, None])
         before = (old.carried, old.measured_at, old.counts)
         after = (new.carried, new.measured_at, new.counts)
-        waves = (part.split_with_sizes(sizes) for part in (values, measured, seen, new.hours, *after))
+        times = new.hours if at is None else at[:, None]
+        waves = (part.split_with_sizes(sizes) for part in (values, measured, seen, times, *after))
         for value, known, one, now, carried, measured_at, counts in zip(*waves, strict=True):
             last, last_measured_at, last_counts = (part[: len(value)] for part in before)
+            if at is not None:
+                known &= (now >= last_measured_at) | (last_counts == 0)
+                one.copy_(known)
             torch.where(known, value, last, out=carried)
             torch.where(known, now, last_measured_at, out=measured_at)
             torch.add(last_counts, one, out=counts)

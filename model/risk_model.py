@@ -33,11 +33,6 @@ from model.features import (
 )
 from model.reference import Reference
 from model.running import RUNNING_SIZE, STATISTICS_SIZE, Running, split_running
-from model.variables import INDEX
-
-VITAL_COLUMNS = ("HR", "SysABP", "NISysABP", "RespRate", "Temp", "SaO2", "FiO2", "MechVent", "GCS")
-"""Variables that NEWS2 and the watch on vital signs need."""
-
 
 _CHUNK = 512
 """Patients stepped at once on a CPU: their rows and gates stay in its cache."""
@@ -100,15 +95,12 @@ class RiskModel(nn.Module):
         self.head = nn.Linear(shape.hidden_size + shape.wide_size, 1)
         self._sizes = (self.cell.state_size, MEMORY_SIZE, RUNNING_SIZE if self.wide else 0)
         self.state_size = sum(self._sizes)
-        self.vital_columns = VITAL_COLUMNS
         self.slope: Tensor
         self.offset: Tensor
         self.calibration: Calibration
         self.register_buffer("slope", torch.empty(2), persistent=False)
         self.register_buffer("offset", torch.empty(2), persistent=False)
         self.calibrate(Calibration(1.0, 0.0, 1.0, 0.0))
-        self._vital_places: Tensor
-        self.register_buffer("_vital_places", self._places(), persistent=False)
 
     def initial_state(self) -> Tensor:
         """Row of a patient of whom nothing is known: [state_size]."""
@@ -117,9 +109,11 @@ class RiskModel(nn.Module):
         return row[: self.state_size]
 
     def admit(self, state: Tensor, statics: Tensor) -> Tensor:
-        """state [B, state_size], statics [B, 5] raw, NaN unknown -> the rows with these statics."""
+        """state [B, state_size], statics [B, 5] raw, NaN unknown -> the rows with these statics; what is
+        unknown stays as it was."""
         admitted = state.clone()
-        self.memory(admitted).statics.copy_(self.features.encode(statics))
+        encoded = self.memory(admitted).statics
+        encoded.copy_(torch.where(self.features.unknown(statics), encoded, self.features.encode(statics)))
         return admitted
 
     def step(self, state: Tensor, values: Tensor, elapsed: Tensor, hours: Tensor) -> tuple[Tensor, Tensor]:
@@ -127,14 +121,22 @@ class RiskModel(nn.Module):
         return self.scan(state, values, elapsed, hours, [len(state)])
 
     def scan(
-        self, state: Tensor, values: Tensor, elapsed: Tensor, hours: Tensor, sizes: Sequence[int]
+        self,
+        state: Tensor,
+        values: Tensor,
+        elapsed: Tensor,
+        hours: Tensor,
+        sizes: Sequence[int],
+        at: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """N events of G patients in waves: the row after each event [N, state_size], its calibrated risk [N].
 
         sizes: of the waves, never increasing; wave k is one event each of the first `sizes[k]` patients, so
         that `sizes[0]` is G and they sum to N. state: [G, state_size], left as it was. values: [N, 37]
         clinical units, NaN where not measured. elapsed: [N] hours since the patient's previous event, 0 at
-        the first, never negative. hours: [N] since the patient's first event. Never waits for the device.
+        the first, never negative. hours: [N] from the patient's first event to the latest. at: [N], from the
+        first to this one, if some events are late: their values replace none that was measured after them;
+        None if none is. Never waits for the device.
         """
         states, risks = state.new_empty(len(values), self.state_size), torch.empty_like(hours)
         whole = state.is_cuda or len(sizes) > 1
@@ -146,6 +148,7 @@ class RiskModel(nn.Module):
                 elapsed[rows],
                 hours[rows],
                 sizes if whole else [rows.stop - rows.start],
+                None if at is None else at[rows],
             )
         return states, risks
 
@@ -157,10 +160,11 @@ class RiskModel(nn.Module):
         elapsed: Tensor,
         hours: Tensor,
         sizes: Sequence[int],
+        at: Tensor | None,
     ) -> Tensor:
         """Write the rows after N events to `states`; the calibrated risks [N]."""
         before, cells = self.cell_state(state), self.cell_state(states)
-        inputs = self.observe(state, states, values, elapsed, hours, sizes)
+        inputs = self.observe(state, states, values, elapsed, hours, sizes, at)
         for wave, cell in zip(inputs.split_with_sizes(sizes), cells.split_with_sizes(sizes), strict=True):
             for rows in _pieces(len(wave), whole=state.is_cuda):
                 cell[rows].copy_(self.cell.step(wave[rows], before[rows]))
@@ -179,11 +183,12 @@ class RiskModel(nn.Module):
         elapsed: Tensor,
         hours: Tensor,
         sizes: Sequence[int],
+        at: Tensor | None = None,
     ) -> Tensor:
         """`scan` but for the cell: write to `states` what is remembered after each event; the cell's inputs
         [N, INPUT_SIZE]."""
         memory = self.memory(states)
-        inputs = self.features.scan(self.memory(state), memory, values, elapsed, hours, sizes)
+        inputs = self.features.scan(self.memory(state), memory, values, elapsed, hours, sizes, at)
         old, new = self.running(state), self.running(states)
         if old and new:
             running.scan(old, new, inputs, memory.counts, sizes)
@@ -244,12 +249,6 @@ class RiskModel(nn.Module):
         self.slope.copy_(torch.tensor([slope, late_slope - slope]))
         self.offset.copy_(torch.tensor([offset, late_offset - offset]))
 
-    def vitals(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Last values [B, K] of `vital_columns` in clinical units (NaN where never measured; exactly the
-        float32 that was given) and hours since measured, since the first event where never [B, K]."""
-        values, measured_at, counts = state.index_select(1, self._vital_places).chunk(3, dim=1)
-        return values.masked_fill(counts == 0, torch.nan), self.memory(state).hours - measured_at
-
     def forget(self, state: Tensor, removed: Tensor) -> Tensor:
         """The rows [B, state_size] as if variables `removed`, bool [B, 37], had never been measured, but for
         what the cell made of them."""
@@ -266,12 +265,6 @@ class RiskModel(nn.Module):
     def memory(self, state: Tensor) -> Memory:
         """Views of what the rows [B, state_size] remember of the events."""
         return split_memory(self._split(state)[1])
-
-    def _places(self) -> Tensor:
-        """Places in the row of the carried values, their times and counts of `vital_columns`."""
-        memory = self.memory(torch.arange(self.state_size)[None])
-        columns = [INDEX[name] for name in VITAL_COLUMNS]
-        return torch.cat([part[0, columns] for part in (memory.carried, memory.measured_at, memory.counts)])
 
     def _split(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Views of the cell's state, the memory and the running statistics."""

@@ -35,14 +35,20 @@ class Attribution:
 
 
 def attribute(
-    model: RiskModel, before: Tensor, values: Tensor, elapsed: Tensor, hours: Tensor
+    model: RiskModel,
+    before: Tensor,
+    values: Tensor,
+    elapsed: Tensor,
+    hours: Tensor,
+    at: Tensor | None = None,
 ) -> Attribution:
     """Of one event each of N patients. before: their rows before it [N, state_size]. values: [N, 37],
-    elapsed, hours: [N], as for `RiskModel.step`. Works within `torch.inference_mode` too."""
+    elapsed, hours, at: [N], as for `RiskModel.scan`. Works within `torch.inference_mode` too."""
     with torch.inference_mode(False), torch.enable_grad():
         before, values, elapsed, hours = (part.clone() for part in (before, values, elapsed, hours))
         after = torch.empty_like(before)
-        inputs = model.observe(before, after, values, elapsed, hours, [len(before)])
+        at = None if at is None else at.clone()
+        inputs = model.observe(before, after, values, elapsed, hours, [len(before)], at)
         statistics = model.statistics(after, inputs)
         end = inputs if statistics is None else torch.cat((inputs, statistics), dim=1)
         start = _nothing_measured(end, hours)

@@ -33,16 +33,21 @@ class Contributors(NamedTuple):
 
 
 def contributors(
-    model: RiskModel, before: Tensor, values: Tensor, elapsed: Tensor, hours: Tensor
+    model: RiskModel,
+    before: Tensor,
+    values: Tensor,
+    elapsed: Tensor,
+    hours: Tensor,
+    at: Tensor | None = None,
 ) -> Contributors:
     """Of one event each of N patients, as `model.explain.attribution.attribute`. Waits for the device."""
-    effects = attribute(model, before, values, elapsed, hours).effects
+    effects = attribute(model, before, values, elapsed, hours, at).effects
     variables = effects.abs().topk(NAMED, dim=1).indices
     with torch.inference_mode():
         after = torch.empty_like(before)
-        model.observe(before, after, values, elapsed, hours, [len(before)])
+        model.observe(before, after, values, elapsed, hours, [len(before)], at)
         old, new = model.memory(before), model.memory(after)
-        measured = values == values
+        measured = new.counts > old.counts
         previous = torch.where(measured, old.carried, torch.nan).masked_fill(old.counts == 0, torch.nan)
         columns = (
             effects,

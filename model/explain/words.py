@@ -18,6 +18,8 @@ SPOKEN = {
 """UCUM units that nobody says as they are written."""
 
 
+VENTILATED = 0.5
+"""Of 0 and 1, as the model carries them: not to the last digit."""
 AT_ONCE = 1 / 60
 """Hours within which a value is of now: one that is older is told with its age."""
 
@@ -34,7 +36,7 @@ def _finding(variable: int, value: float, previous: float, gap: float, extreme: 
     known = VARIABLES[variable]
     since = f" {_time(age)} ago" if age >= AT_ONCE else ""
     if known.name == "MechVent":
-        return f"mechanically ventilated{since}"
+        return f"{'' if value >= VENTILATED else 'not '}mechanically ventilated{since}"
     parts = [f"{known.label} {_quantity(value, known.unit)}{since}"]
     now, before = (_quantity(one, known.unit) for one in (value, previous))
     if math.isfinite(previous) and now != before:

@@ -12,8 +12,7 @@ from model.variables import INDEX, NAMES, STATICS, VARIABLES
 
 PROPERTY = settings(max_examples=40, deadline=None)
 
-LOW = np.array([variable.low for variable in VARIABLES], dtype=np.float32)
-HIGH = np.array([variable.high for variable in VARIABLES], dtype=np.float32)
+LOW, HIGH = np.array([variable.trained for variable in VARIABLES], dtype=np.float32).T
 
 
 def values(rng: np.random.Generator, *shape: int, measured: float = 0.2) -> torch.Tensor:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.cells import CELL_NAMES
-from model.risk_model import VITAL_COLUMNS, Calibration
+from model.risk_model import Calibration
 from model.variables import INDEX, NAMES
 from tests.model import synthetic
 
@@ -133,25 +133,38 @@ def test_admission_sets_the_statics_of_its_row_only():
     assert (admitted != state).sum() >= 8
     assert not torch.equal(admitted[0], admitted[1])
     assert torch.equal(state[0], model.initial_state())
-    unknown = torch.full((2, 5), torch.nan)
-    assert torch.equal(model.admit(admitted, unknown), state)
 
 
-def test_vitals_give_back_exactly_what_was_measured():
+def test_an_admission_changes_no_static_that_it_does_not_tell():
     model = MODELS["gru, wide"]
-    values = torch.full((2, len(NAMES)), torch.nan)
-    values[0, INDEX["HR"]], values[0, INDEX["Temp"]] = 91.0, 38.1
+    given = synthetic.statics(np.random.default_rng(5), 2, known=1.0)
     state = model.initial_state().repeat(2, 1)
-    state, _ = model.step(state, values, torch.zeros(2), torch.zeros(2))
-    later = torch.tensor([0.25, 0.0])
-    state, _ = model.step(state, torch.full_like(values, torch.nan), later, later)
-    carried, age = model.vitals(state)
-    hr, temp = VITAL_COLUMNS.index("HR"), VITAL_COLUMNS.index("Temp")
-    assert carried[0, hr] == 91.0
-    assert carried[0, temp] == torch.tensor(38.1)
-    assert carried[0].isnan().sum() == len(VITAL_COLUMNS) - 2
-    assert carried[1].isnan().all()
-    assert age[0].tolist() == [0.25] * len(VITAL_COLUMNS)
+    admitted = model.admit(state, given)
+    unknown = torch.full((2, 5), torch.nan)
+    assert torch.equal(model.admit(admitted, unknown), admitted)
+    part, rest = given.clone(), given.clone()
+    part[:, 2:], rest[:, :2] = torch.nan, torch.nan
+    assert torch.equal(model.admit(model.admit(state, part), rest), admitted)
+
+
+def test_a_late_value_replaces_none_that_was_measured_after_it():
+    """What is carried, its time, its count and its statistics stay those without the late event."""
+    model, nan = MODELS["gru, wide"], float("nan")
+    columns = [INDEX["HR"], INDEX["Temp"]]
+
+    def event(*measured):
+        values = torch.full((1, len(NAMES)), nan)
+        values[0, columns] = torch.tensor(measured)
+        return values
+
+    zero, half, one = torch.zeros(1), torch.full((1,), 0.5), torch.ones(1)
+    state, _ = model.step(model.initial_state()[None], event(91.0, nan), one, one)
+    late, _ = model.scan(state, event(140.0, 38.0), zero, one, [1], half)
+    without, _ = model.scan(state, event(nan, 38.0), zero, one, [1], half)
+    torch.testing.assert_close(late, without, rtol=0, atol=0)
+    memory = model.memory(late)
+    assert memory.carried[0, columns].tolist() == [91.0, 38.0]
+    assert memory.measured_at[0, columns].tolist() == [1.0, 0.5]
 
 
 def test_calibration_changes_the_risk_not_the_order():
@@ -177,9 +190,9 @@ def test_a_step_never_waits_for_the_device(cell):
         admitted = model.admit(state, torch.empty(3, 5, device="meta"))
         clock = torch.empty(3, device="meta")
         new, risk = model.step(admitted, torch.empty(3, len(NAMES), device="meta"), clock, clock)
-        vitals, ages = model.vitals(new)
+        late, _ = model.scan(new, torch.empty(3, len(NAMES), device="meta"), clock, clock, [3], clock)
+    assert late.shape == new.shape
     assert (new.shape, risk.shape) == (state.shape, (3,))
-    assert vitals.shape == ages.shape == (3, len(VITAL_COLUMNS))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -42,7 +42,9 @@ def test_index_is_the_order_of_the_table():
 
 
 def test_ranges_are_ordered():
-    assert all(variable.low <= variable.high for variable in VARIABLES)
+    for variable in VARIABLES:
+        assert variable.low <= variable.trained.low <= variable.trained.high <= variable.high
+        assert variable.low < variable.high
     assert all(static.low < static.high for static in STATIC_RANGES.values())
     assert set(STATIC_RANGES) < set(STATICS)
 
@@ -52,3 +54,56 @@ def test_vital_signs_are_made_of_variables():
         assert sign.variables
         assert set(sign.variables) <= set(NAMES)
         assert sign.stale_after_hours > 0
+
+
+SURVIVED = {
+    "HR": [0, 340],
+    "RespRate": [0],
+    "SysABP": [12, 330],
+    "Temp": [13.7, 46.5],
+    "SaO2": [15],
+    "FiO2": [0.16, 0.2095],
+    "MechVent": [0, 1],
+    "pH": [6.38],
+    "PaCO2": [250],
+    "HCT": [4, 85],
+    "Glucose": [2656],
+    "Creatinine": [38],
+    "Na": [85, 196],
+    "TroponinI": [500],
+    "TroponinT": [60],
+    "Platelets": [0],
+    "WBC": [0, 1200],
+    "Weight": [18, 635],
+}
+OTHER_UNITS = {
+    "NISysABP": [16],
+    "Temp": [95, 98.6, 104],
+    "SaO2": [0.97],
+    "FiO2": [21, 40, 100],
+    "pH": [40],
+    "PaO2": [13],
+    "HCT": [0.45],
+    "Glucose": [5.5],
+    "Creatinine": [45, 80],
+    "Albumin": [30, 45],
+    "K": [156],
+    "Platelets": [150_000],
+    "WBC": [8000],
+}
+
+
+def plausible(name, value):
+    return VARIABLES[INDEX[name]].low <= value <= VARIABLES[INDEX[name]].high
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, one) for name, some in SURVIVED.items() for one in some])
+def test_arrest_and_what_was_survived_are_plausible(name, value):
+    assert plausible(name, value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, one) for name, some in OTHER_UNITS.items() for one in some]
+)
+def test_a_usual_value_in_another_unit_is_implausible(name, value):
+    assert not plausible(name, value)

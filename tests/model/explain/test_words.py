@@ -25,3 +25,9 @@ from model.variables import INDEX
 def test_words(row, words):
     name, *rest = row
     assert in_words(INDEX[name], *rest).endswith(" " + words)
+
+
+@pytest.mark.parametrize(("value", "words"), [(0.99999, ""), (1, ""), (0, "not "), (1e-6, "not ")])
+def test_ventilation_is_told_as_it_is(value, words):
+    row = 0.1, value, math.nan, 0, 0, 2
+    assert in_words(INDEX["MechVent"], *row) == f"{words}mechanically ventilated 2 h ago"
