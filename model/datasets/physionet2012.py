@@ -20,12 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from model.datasets.stays import Outcomes, Statics, Stays, plausible_statics
+from model.datasets import tables
+from model.datasets.stays import Outcomes, Stays, plausible_statics
+from model.datasets.tables import DESCRIPTORS, ByPatient
 from model.errors import DatasetError
 from model.variables import INDEX, STATICS, VARIABLES
 
 FOLDER = "physionet2012"
-DESCRIPTORS = {"Age": "age", "Gender": "sex", "Height": "height", "Weight": "weight", "ICUType": "unit_type"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,50 +51,27 @@ def read(data: Path, name: str) -> Stays:
     return stays
 
 
-def statics_beside(outcomes: Path) -> Statics | None:
-    """Age, sex and unit type from the recorded set that lies beside its outcomes (`outcomes_b.csv` or
-    `Outcomes-b.txt`); None where there is none. Raises `DatasetError` where it is damaged."""
+def statics_beside(outcomes: Path) -> ByPatient | None:
+    """Age, sex and unit type (as `Statics.values`) from the recorded set that lies beside its outcomes
+    (`outcomes_b.csv` or `Outcomes-b.txt`); None where there is none. Raises `DatasetError` where it is
+    damaged."""
     named = re.fullmatch(r"outcomes[_-]([a-z])\.(csv|txt)", outcomes.name, re.IGNORECASE)
     stays = _read(outcomes.parent, named[1].lower()) if named else None
-    return None if stays is None else Statics(stays.record_ids, plausible_statics(stays.statics))
-
-
-def read_statics(path: Path) -> Statics:
-    """Age, sex and unit type from a CSV with the columns RecordID, Age, Gender and ICUType, in the
-    challenge's codes; an empty cell is unknown. Raises `DatasetError`."""
-    try:
-        with path.open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        if not rows:
-            raise ValueError("no patient")
-        record_ids = np.array([int(row["RecordID"]) for row in rows], dtype=np.int32)
-        values = np.full((len(rows), len(STATICS)), np.nan, dtype=np.float32)
-        for name in ("Age", "Gender", "ICUType"):
-            values[:, STATICS.index(DESCRIPTORS[name])] = [float(row[name] or "nan") for row in rows]
-    except OSError as error:
-        raise DatasetError(f"cannot read patients {path}: {error.strerror}") from error
-    except (KeyError, TypeError, ValueError, OverflowError, csv.Error):
-        raise DatasetError(
-            f"{path}: columns RecordID, Age, Gender, ICUType must hold numbers, and there must be a patient"
-        ) from None
-    return Statics(record_ids, plausible_statics(values))
+    if stays is None:
+        return None
+    return ByPatient([str(record) for record in stays.record_ids], plausible_statics(stays.statics))
 
 
 def read_outcomes(path: Path) -> Outcomes:
     """Deaths from a file as published (RecordID, ..., In-hospital_death). Raises `DatasetError`."""
+    deaths = tables.read_outcomes(path)
     try:
-        with path.open(newline="") as file:
-            rows = [(int(row["RecordID"]), int(row["In-hospital_death"])) for row in csv.DictReader(file)]
-        records = np.array([record for record, _ in rows], dtype=np.int32)
-    except OSError as error:
-        raise DatasetError(f"cannot read outcomes {path}: {error.strerror}") from error
-    except (KeyError, TypeError, ValueError, OverflowError, csv.Error):
-        raise DatasetError(f"{path}: columns RecordID and In-hospital_death must hold integers") from None
-    if not rows or any(death not in (0, 1) for _, death in rows):
-        raise DatasetError(f"{path}: In-hospital_death must be 0 or 1, and there must be a patient")
-    if len(set(rows)) > len(np.unique(records)):
-        raise DatasetError(f"{path}: a patient has two outcomes")
-    return Outcomes(records, np.array([death for _, death in rows], dtype=np.bool_))
+        records = np.array([int(patient) for patient in deaths.ids], dtype=np.int32)
+    except (ValueError, OverflowError):
+        raise DatasetError(
+            f"{path}: column {tables.PATIENT} must hold the integers of the recorded stays"
+        ) from None
+    return Outcomes(records, deaths.values)
 
 
 def outcomes_path(data: Path, name: str) -> Path:

@@ -105,13 +105,12 @@ class Statics:
 
 
 def drop_implausible(stays: Stays) -> Stays:
-    """The stays with values outside `model.variables`' ranges made NaN, for training and offline scoring.
+    """The stays with values outside the ranges `Variable.trained` made NaN, for training and offline scoring.
 
-    The stream decides for itself, from the same table. Bounds are rounded to float32 as the values are,
-    so that a value on a bound (FiO2 0.21) is plausible here and there.
+    The stream decides for itself, from the same table: see `model.shown`. Bounds are rounded to float32 as
+    the values are, so that a value on a bound (FiO2 0.21) is plausible here and there.
     """
-    low = np.array([variable.low for variable in VARIABLES], dtype=np.float32)
-    high = np.array([variable.high for variable in VARIABLES], dtype=np.float32)
+    low, high = np.array([variable.trained for variable in VARIABLES], dtype=np.float32).T
     plausible = (stays.values >= low) & (stays.values <= high)
     values = np.where(plausible, stays.values, np.float32(np.nan))
     return replace(stays, values=values, statics=plausible_statics(stays.statics))

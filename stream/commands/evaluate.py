@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from model.artifact import Description, read_description
-from model.datasets.physionet2012 import read_outcomes, read_statics, statics_beside
+from model.datasets.physionet2012 import statics_beside
+from model.datasets.stays import Outcomes, Statics
+from model.datasets.tables import read_outcomes, read_statics
 from model.errors import ArtifactError, DatasetError
 from model.evaluate.horizons import Evaluation
 from model.evaluate.horizons import evaluate as measure
@@ -27,7 +29,11 @@ from stream.settings import Settings
 def evaluate(
     settings: Settings,
     outcomes: Annotated[
-        Path, typer.Option(help="CSV with the columns RecordID (the patient id) and In-hospital_death.")
+        Path,
+        typer.Option(
+            help="CSV (comma, semicolon or tab) with the columns RecordID, the patient id as the scores have "
+            "it, and In-hospital_death, 0 or 1."
+        ),
     ],
     scores: Annotated[
         str | None,
@@ -69,11 +75,13 @@ def evaluate(
     columns = read(_lines(settings, scores), model_hash)
     known = _made_by(settings.model, columns.model_hash)
     try:
-        deaths = read_outcomes(outcomes)
+        died = read_outcomes(outcomes)
+        deaths = Outcomes(columns.numbers(died.ids), died.values)
         figures = measure(columns.patients, columns.hours, columns.risks, deaths)
         page = None
         if report:
-            statics = read_statics(patients) if patients else statics_beside(outcomes)
+            who = read_statics(patients) if patients else statics_beside(outcomes)
+            statics = Statics(columns.numbers(who.ids), who.values) if who else None
             page = write_report(
                 report,
                 columns,

@@ -107,6 +107,35 @@ def test_a_score_that_was_delivered_twice_counts_once(tmp_path, outcomes):
     check(run("--outcomes", outcomes, "--scores", path))
 
 
+HOSPITAL = {"1": "9434765000", "2": "MRN-17", "3": "00123", "4": "123\x1b[2J\u202e", "5": "+4"}
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"], ids=["comma", "semicolon", "tab"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "BOM"])
+@pytest.mark.parametrize(("no", "yes"), [("0", "1"), ("0.0", "1.0"), ("false", "true")])
+def test_numbers_of_a_hospital_are_compared_as_they_are_written(tmp_path, separator, mark, no, yes):
+    deaths = ["RecordID,In-hospital_death", *(f"{HOSPITAL[n]},{yes if n in '34' else no}" for n in HOSPITAL)]
+    outcomes, path = tmp_path / "outcomes.csv", tmp_path / "scores.jsonl"
+    outcomes.write_text(mark + "\r\n".join(deaths).replace(",", separator), "utf-8", newline="")
+    renamed = (
+        json.dumps(said | {"patient_id": HOSPITAL.get(said["patient_id"], "somebody")}, ensure_ascii=False)
+        for said in map(json.loads, SCORES)
+    )
+    path.write_text(mark + "\n".join(renamed), "utf-8")
+    check(run("--outcomes", outcomes, "--scores", path))
+    shown = CliRunner().invoke(app, ["--outcomes", str(outcomes), "--scores", str(path)])
+    assert shown.exit_code == 0
+    assert not any(patient in shown.output for patient in HOSPITAL.values())
+
+
+def test_a_wrong_outcome_is_named_by_column_and_row(tmp_path):
+    (tmp_path / "scores.jsonl").write_bytes(SCORES[0])
+    (tmp_path / "outcomes.csv").write_text("RecordID;In-hospital_death\nMRN-17;0\nMRN-18;dead\n")
+    with pytest.raises(DataError, match="column In-hospital_death must hold 0 or 1: row 3") as error:
+        run("--outcomes", tmp_path / "outcomes.csv", "--scores", tmp_path / "scores.jsonl")
+    assert "MRN" not in str(error.value) and "dead" not in str(error.value)
+
+
 def test_a_table_for_people(tmp_path, outcomes):
     path = tmp_path / "scores.jsonl"
     path.write_bytes(b"\n".join(SCORES))
@@ -165,6 +194,16 @@ def ward(tmp_path):
     rows = [f"{patient},{40 + patient % 50},{patient % 2},{1 + patient % 4}" for patient in range(7001, 7061)]
     (tmp_path / "patients.csv").write_text("\n".join(["RecordID,Age,Gender,ICUType", *rows]))
     return tmp_path
+
+
+def test_the_ids_of_the_report_make_no_difference(ward):
+    """With zeros before them, or a name of which order they are not in."""
+    given = ("--threshold", "0.5", "--patients", ward / "patients.csv")
+    before = report(ward, *given)
+    for file in ("scores.jsonl", "deaths.csv", "patients.csv"):
+        text = (ward / file).read_text("utf-8")
+        (ward / file).write_text(re.sub(r"\b(70[0-6][0-9])\b", r"00\1-x", text), "utf-8")
+    assert report(ward, *given) == before
 
 
 def told(ward, *arguments):

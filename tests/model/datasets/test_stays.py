@@ -26,8 +26,7 @@ def test_select_keeps_each_stay_whole():
 
 def test_values_on_a_bound_are_plausible_and_beyond_it_are_not():
     stays = synthetic.stays()
-    low = np.array([variable.low for variable in VARIABLES], dtype=np.float32)
-    high = np.array([variable.high for variable in VARIABLES], dtype=np.float32)
+    low, high = np.array([variable.trained for variable in VARIABLES], dtype=np.float32).T
     for bound, beyond in ((low, np.float32(-np.inf)), (high, np.float32(np.inf))):
         inside = drop_implausible(replace(stays, values=np.tile(bound, (len(stays.values), 1))))
         assert np.isfinite(inside.values).all()
