@@ -56,9 +56,11 @@ from stream.publish.state_only import StateOnly
 from stream.scoring import Encoder, Rooms
 from stream.settings import Settings
 from stream.state.changelog import Changelog, TopicIds
+from stream.state.names import Names
 from stream.state.placement import Placement
 from stream.state.restore import Restorer, Rules
 from stream.state.standby import Standby
+from stream.state.stays import VITALS, Periods
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
 from stream.web.health import HealthServer
@@ -251,7 +253,7 @@ def _pipeline(
         Standby(partial(_reader, "replica", settings, auto_offset_reset="error"), changelog.topic, threads),
     )
     sink, guarantee = make_outputs(settings, source)
-    expire_after_ms = int(settings.expire_after * 1000)
+    periods = make_periods(settings)
     metrics.describe_model(model.name, model.hash, model.target)
     metrics.slot_bytes.set(store.bytes_per_patient)
     log.info("model %s %s on %s", model.name, model.hash[:16], fresh.device)
@@ -268,20 +270,21 @@ def _pipeline(
             store,
             fresh,
             pack,
-            expire_after_ms,
+            periods,
             partial(contributors, model) if settings.contributors != "off" else None,
             model.alert_threshold if settings.contributors == "alerts" else 0.0,
         ),
         drift=watched("drift", Watch(model.reference) if model.reference else Blind()),
-        vitals=watched("assess", VitalSigns(model.vital_columns)),
-        encoder=watched("encode", _encoder(settings, model, ids)),
+        vitals=watched("assess", VitalSigns(VITALS)),
+        encoder=watched("encode", _encoder(settings, model, ids, store.names)),
         dead_letters_topic=settings.dead_letters_topic,
         max_dead_letter_bytes=settings.max_dead_letter_bytes,
         sink=sink,
         committer=watched(
             "commit", Committer(guarantee, store, changelog, settings.commit_interval, settings.commit_events)
         ),
-        expire_after_ms=expire_after_ms,
+        expire_after_ms=periods.expire_after,
+        max_past_ms=int(settings.max_past * 1000),
         metrics=metrics,
     )
     return Pipeline(rooms)
@@ -302,7 +305,7 @@ def _restorer(settings: Settings, changelog: Changelog, standby: Standby) -> Res
     return Restorer(partial(_reader, "restore", settings, to_end=True), changelog, rules, standby)
 
 
-def _encoder(settings: Settings, model: RiskModel, ids: TopicIds) -> ScoreEncoder:
+def _encoder(settings: Settings, model: RiskModel, ids: TopicIds, names: Names) -> ScoreEncoder:
     return ScoreEncoder(
         settings.scores_topic,
         source=settings.observations_topic,
@@ -312,7 +315,12 @@ def _encoder(settings: Settings, model: RiskModel, ids: TopicIds) -> ScoreEncode
         target=model.target,
         signs=SIGNS,
         warm_up=settings.warm_up_events or model.warm_after,
+        names=names,
     )
+
+
+def make_periods(settings: Settings) -> Periods:
+    return Periods(int(settings.expire_after * 1000), int(settings.discharge_grace * 1000))
 
 
 def _watchdog(settings: Settings, pipeline: Pipeline, threads: Threads) -> Watchdog:

@@ -16,14 +16,15 @@ from prometheus_client.registry import Collector
 from model.reference import RISK_EDGES
 from model.variables import NAMES
 from stream import background
-from stream.records import Code, Drift
+from stream.records import Code, Drift, Dropped
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 300.0)
 SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 SIZES = (1, 4, 16, 64, 256, 1024, 4096, 16_384)
+OF_STATE = (Code.WRONG_PARTITION, Code.PAST, Code.DUPLICATE, Code.EARLIER_STAY, Code.OTHER_ENCOUNTER)
 STAGES: Mapping[str, Sequence[Code]] = {
-    "decode": [code for code in Code if code not in (Code.WRONG_PARTITION, Code.DUPLICATE, Code.QUARANTINED)],
-    "state": [Code.WRONG_PARTITION, Code.DUPLICATE],
+    "decode": [code for code in Code if code not in (*OF_STATE, Code.QUARANTINED)],
+    "state": OF_STATE,
     "step": [Code.QUARANTINED],
 }
 
@@ -71,13 +72,19 @@ class Metrics:
         self.discharged = count("discharges", "Discharges applied.")
         self.refused = count("events_refused", "Records sent to the dead-letter topic.", ["stage", "code"])
         self.misplaced = count("events_misplaced", "Events in another partition than their key's.")
-        self.dropped = count("values_dropped", "Single values dropped from accepted events.", ["code"])
+        self.dropped = count("values_dropped", "Single fields left out of accepted events.", ["code"])
         self.epochs_lost = count("epochs_lost", "Epochs that were not committed and are done again.")
         self.applied = count("events_already_applied", "Events skipped: the state holds them already.")
         self.measured = count("values_measured", "Values in the events scored, by variable.", ["variable"])
         self.skipped = count("events_skipped", "Events known to be gone before they were scored.")
         self.gaps = count("gaps_skipped", "Gaps in input or state over which a partition went on.")
         self.unread = count("events_deleted_unread", "Events deleted before a partition was first read.")
+        self.late = count("scores_late", "Scores of events that are older than one before them.")
+        self.closed = count("scores_after_discharge", "Scores of events of a stay that is over.")
+        self.hidden = count("values_hidden", "Values that no model was trained on: it is not shown them.")
+        self.silences = count(
+            "stays_ended_by_silence", "Stays that a long gap in a patient's own time ended."
+        )
         self.expired = count("patients_expired", "Patients whose state was dropped after long silence.")
         self.thread_failures = count(
             "thread_failures", "Failures of a background thread of the worker.", ["thread"]
@@ -113,8 +120,8 @@ class Metrics:
                 self.refused.labels(stage, code.value)
         for name in background.NAMES:
             self.thread_failures.labels(name)
-        for kind in ("unknown_variable", "implausible"):
-            self.dropped.labels(kind)
+        for kind in Dropped:
+            self.dropped.labels(kind.value)
 
     def describe_model(self, name: str, content_hash: str, target: str) -> None:
         self._model.info({"name": name, "hash": content_hash, "target": target})

@@ -19,13 +19,13 @@ from stream.failpoints import reach
 from stream.metrics import Metrics
 from stream.publish import dead_letters
 from stream.publish.sink import Sink
-from stream.records import Assessment, Events, Kind, Outgoing, Records, Refused, Scores
+from stream.records import Assessment, Events, Outgoing, Records, Refused, Scores
 from stream.state.admission import Admission, admit
 from stream.state.placement import Placement
 from stream.state.restore import Restorer
 from stream.state.standby import Standby
 from stream.state.store import StateStore
-from stream.step.stepper import Stepper
+from stream.step.stepper import Stepped, Stepper
 
 NONE = np.empty(0, np.int64)
 
@@ -57,6 +57,7 @@ class Rooms:
     committer: Committer
     metrics: Metrics
     expire_after_ms: int
+    max_past_ms: int
 
 
 class Scoring:
@@ -71,9 +72,13 @@ class Scoring:
         events, elsewhere, misplaced = self.rooms.placement.check(events)
         self.rooms.metrics.misplaced.inc(misplaced)
         admission = self._admit(events)
-        scores, quarantined = self._step(admission)
-        self.rooms.drift.observe(scores)
-        self._publish(polled, scores, (refused, elsewhere, admission.repeated, quarantined))
+        refusals = [refused, elsewhere, admission.refused]
+        for stepped in self._step(admission):
+            self.rooms.drift.observe(stepped.scores)
+            self._publish(stepped.scores)
+            refusals += stepped.refused
+        self._refuse(refusals)
+        self.rooms.committer.add(_next_offsets(polled), len(polled))
 
     def _decode(self, polled: Records) -> tuple[Events, Refused]:
         begun = time.perf_counter()
@@ -82,43 +87,55 @@ class Scoring:
         metrics.decode_time.observe_one(time.perf_counter() - begun)
         metrics.batch_size.observe_one(len(polled))
         metrics.consumed.inc(len(polled))
-        metrics.dropped.labels("unknown_variable").inc(decoded.unknown_variables)
-        metrics.dropped.labels("implausible").inc(decoded.implausible_values)
+        for code, fields in decoded.dropped.items():
+            metrics.dropped.labels(code.value).inc(fields)
         return decoded.events, decoded.refused
 
     def _admit(self, events: Events) -> Admission:
-        admission = admit(self.rooms.store, events, self.rooms.expire_after_ms)
+        admission = admit(self.rooms.store, events, self.rooms.max_past_ms)
         self.rooms.metrics.applied.inc(admission.applied)
         return admission
 
-    def _step(self, new: Admission) -> tuple[Scores, Refused]:
+    def _step(self, new: Admission) -> list[Stepped]:
         begun = time.perf_counter()
         reach("before_step")
-        scores, quarantined = self.rooms.stepper.step(new.events, new.slots, new.stream_times)
+        parts = self.rooms.stepper.step(new.events, new.slots, new.stream_times)
         reach("after_step")
         metrics = self.rooms.metrics
         metrics.step_time.observe_one(time.perf_counter() - begun)
-        metrics.scored.inc(len(scores))
-        metrics.risk.observe(scores.risk)
-        metrics.count_measured(scores.events.values)
-        metrics.discharged.inc(int((new.events.kinds == Kind.DISCHARGE).sum()))
-        return scores, quarantined
+        for scores, _, hidden, silences, discharges in parts:
+            metrics.scored.inc(len(scores))
+            metrics.late.inc(int(scores.late.sum()))
+            metrics.closed.inc(int(scores.closed.sum()))
+            metrics.risk.observe(scores.risk)
+            metrics.count_measured(scores.events.values)
+            metrics.hidden.inc(hidden)
+            metrics.silences.inc(silences)
+            metrics.discharged.inc(discharges)
+        return parts
 
-    def _publish(self, polled: Records, scores: Scores, refusals: Sequence[Refused]) -> None:
-        rooms, now = self.rooms, int(self._clock() * 1000)
-        if len(scores):
-            assessment = rooms.vitals.assess(scores.vitals, scores.ages)
-            outgoing = rooms.encoder.encode(scores, assessment, now)
-            times = scores.events.observed_at, scores.events.timestamps
+    def _publish(self, scores: Scores) -> None:
+        if not len(scores):
+            return
+        rooms = self.rooms
+        assessment = rooms.vitals.assess(scores.vitals, scores.ages)
+        outgoing = rooms.encoder.encode(scores, assessment, self._now())
+        times = scores.events.observed_at, scores.events.timestamps
+        rooms.sink.send(outgoing, lambda: self._acknowledged(*times))
+        reach("scores_sent")
 
-            rooms.sink.send(outgoing, lambda: self._acknowledged(*times))
-            reach("scores_sent")
+    def _refuse(self, refusals: Sequence[Refused]) -> None:
+        rooms = self.rooms
         for refused in filter(len, refusals):
             rooms.metrics.count_refused(refused.stage, refused.codes)
-            letters = dead_letters.encode(refused, rooms.dead_letters_topic, now, rooms.max_dead_letter_bytes)
+            letters = dead_letters.encode(
+                refused, rooms.dead_letters_topic, self._now(), rooms.max_dead_letter_bytes
+            )
             rooms.sink.send(letters, self._acknowledged)
             reach("dead_letters_sent")
-        rooms.committer.add(_next_offsets(polled), len(polled))
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
 
     def _acknowledged(self, observed_at: np.ndarray = NONE, timestamps: np.ndarray = NONE) -> None:
         reach("acknowledged")

@@ -110,6 +110,11 @@ class Settings(BaseSettings):
     expire_after: float = Field(
         259_200.0, gt=0, description="Seconds of event time after which a silent patient's state is dropped."
     )
+    discharge_grace: float = Field(
+        43_200.0,
+        ge=0,
+        description="Seconds of event time for which a discharged patient's state is kept.",
+    )
     initial_resident_patients: int = Field(1024, ge=1, description="Slots allocated at start; doubles.")
     max_resident_patients: int = Field(1_000_000, ge=1, description="Most patients with state on the device.")
 
@@ -122,6 +127,11 @@ class Settings(BaseSettings):
         ge=0,
         le=3500,
         description="Seconds that `observed_at` may be ahead of the clock; Kafka itself refuses an hour.",
+    )
+    max_past: float = Field(
+        604_800.0,
+        gt=0,
+        description="Seconds that `observed_at` may be before the record's and the partition's stream time.",
     )
 
     metrics_port: int = Field(9464, ge=0, le=65_535, description="/metrics, /healthz, /readyz; 0: none.")

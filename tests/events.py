@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,11 +14,18 @@ from model.features import SKEWED, Normalisation
 from model.risk_model import RiskModel, Shape
 from model.variables import NAMES, STATICS, VARIABLES
 from stream.batch.waves import pack
-from stream.records import Events, Kind, Records, Refused, Scores
+from stream.records import Code, Events, Kind, Records, Scores
+from stream.state.admission import admit
+from stream.state.names import hashed
+from stream.state.stays import Periods
 from stream.state.store import StateStore
 from stream.step.stepper import Explain, Stepper
 
-EXPIRE_AFTER_MS = 72 * 3_600_000
+EXPIRE_AFTER_MS, GRACE_MS = 72 * 3_600_000, 12 * 3_600_000
+MAX_PAST_MS = 7 * 24 * 3_600_000
+PERIODS = Periods(EXPIRE_AFTER_MS, GRACE_MS)
+BEGIN_MS = 1_700_000_000_000
+"""Minute 0 of every log."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,21 @@ class Event:
     kind: Kind = Kind.OBSERVATION
     statics: tuple[float, ...] = (np.nan,) * len(STATICS)
     partition: int = 0
+    id: str = ""
+    encounter: str = ""
+    unit: str = ""
+    bed: str = ""
+    written: int | None = None
+    """Minute of the record's timestamp; that of the event if it is not given."""
+
+    @property
+    def at(self) -> int:
+        """ms since the Unix epoch."""
+        return BEGIN_MS + self.minute * 60_000
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        return self.encounter, self.unit, self.bed
 
 
 def columns(log: Sequence[Event], first_offset: int = 0) -> Events:
@@ -39,7 +62,7 @@ def columns(log: Sequence[Event], first_offset: int = 0) -> Events:
     patients = [event.patient.encode() for event in log]
     partitions = np.array([event.partition for event in log], np.int32)
     offsets = np.arange(first_offset, first_offset + count)
-    observed_at = np.array([event.minute * 60_000 for event in log], np.int64)
+    observed_at = np.array([event.at for event in log], np.int64)
     admissions = [event.statics for event in log if event.kind == Kind.ADMISSION]
     return Events(
         records=Records("t", [b"{}"] * count, list(patients), partitions, offsets, observed_at),
@@ -47,12 +70,20 @@ def columns(log: Sequence[Event], first_offset: int = 0) -> Events:
         patients=patients,
         partitions=partitions,
         offsets=offsets,
-        timestamps=observed_at,
+        timestamps=np.array(
+            [event.at if event.written is None else BEGIN_MS + event.written * 60_000 for event in log],
+            np.int64,
+        ),
         kinds=np.array([event.kind for event in log], np.int8),
         observed_at=observed_at,
-        digests=(offsets + 1).astype(np.uint64),
+        digests=np.array(
+            [hashed(event.id or f"offset {offset}") for offset, event in enumerate(log, first_offset)],
+            np.uint64,
+        ),
         values=values,
         statics=np.array(admissions, np.float32).reshape(-1, len(STATICS)),
+        places=np.array([list(map(hashed, event.place)) for event in log], np.uint64).reshape(-1, 3),
+        names={hashed(text): text for event in log for text in event.place if text},
     )
 
 
@@ -69,36 +100,64 @@ def small_model(seed: int = 0, wide: int = 0) -> RiskModel:
     return model.eval().requires_grad_(False)
 
 
+class Still:
+    """A `Cell` that remembers nothing: for what does not depend on a model."""
+
+    def initial_state(self) -> torch.Tensor:
+        return torch.zeros(1)
+
+    def admit(self, state: torch.Tensor, statics: torch.Tensor) -> torch.Tensor:
+        return state
+
+    def scan(
+        self,
+        state: torch.Tensor,
+        values: torch.Tensor,
+        elapsed: torch.Tensor,
+        hours: torch.Tensor,
+        sizes: Sequence[int],
+        at: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.zeros(len(values), 1), torch.zeros(len(values))
+
+
 class Ward:
     """State store and stepper around a model, fed batch by batch."""
 
     def __init__(
         self,
-        model: RiskModel,
+        model: Any,
         initial: int = 2,
         maximum: int = 1000,
         explain: Explain | None = None,
         explain_from: float = 0.0,
     ) -> None:
         self.store = StateStore(model.initial_state(), initial, maximum)
-        self.stepper = Stepper(
-            model, self.store, model.initial_state(), pack, EXPIRE_AFTER_MS, explain, explain_from
-        )
+        self.stepper = Stepper(model, self.store, model.initial_state(), pack, PERIODS, explain, explain_from)
         self.fed = 0
+        self.refused: dict[int, Code] = {}
 
-    def feed(self, log: Sequence[Event]) -> tuple[Scores, Refused]:
+    def feed(self, log: Sequence[Event]) -> list[Scores]:
+        """`refused` remembers the reason by the offset."""
         events = columns(log, self.fed)
         self.fed += len(log)
-        slots = self.store.admit(events.patients, events.partitions)
-        stream_times = self.store.stream_times(events.partitions, events.observed_at)
-        return self.stepper.step(events, slots, stream_times)
+        new = admit(self.store, events, MAX_PAST_MS)
+        parts = self.stepper.step(new.events, new.slots, new.stream_times)
+        for refused in (new.refused, *(one for part in parts for one in part.refused)):
+            offsets = refused.records.offsets[list(refused.rows)].tolist()
+            self.refused |= dict(zip(offsets, refused.codes, strict=True))
+        return [part.scores for part in parts]
+
+    def stay(self, patient: str, partition: int = 0) -> np.void:
+        """As it is now."""
+        slots = self.store.admit([patient.encode()], np.array([partition], np.int32))
+        return self.store.stays(slots)[0]  # type: ignore[no-any-return]
 
     def risks(self, log: Sequence[Event], *cuts: int) -> dict[int, float]:
         """Risk of each scored event by its offset, the log cut into batches at `cuts`."""
         found: dict[int, float] = {}
         edges = [0, *sorted(set(cuts) & set(range(1, len(log)))), len(log)]
         for start, end in pairwise(edges):
-            scores, refused = self.feed(log[start:end])
-            assert not len(refused)
-            found |= dict(zip(scores.events.offsets.tolist(), scores.risk.tolist(), strict=True))
+            for scores in self.feed(log[start:end]):
+                found |= dict(zip(scores.events.offsets.tolist(), scores.risk.tolist(), strict=True))
         return found

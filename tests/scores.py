@@ -14,7 +14,7 @@ def risk_score(patient, at, risk, *, id=None, model="0" * 64, news2=3, complete=
         risk=risk,
         target="in_hospital_death",
         model={"name": "gru-64", "hash": model},
-        state={"confidence": float(known["warm"]), **known},
+        state={"coverage": 1.0, "closed": False, **known},
         news2={"score": news2, "complete": complete},
         source={"topic": "t", "partition": 0, "offset": 0},
     )

@@ -22,8 +22,12 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Points of one parameter: `points[i]` up to `edges[i]`, the last beyond. The chart's bands are of
-    whole numbers (temperature: tenths); an edge lies half a step above the last value of its band."""
+    """Points of one parameter: `points[i]` below `edges[i]`, the last from the last edge on.
+
+    The chart's bands are of whole numbers (temperature: tenths). A value between two of them is rounded as
+    for a chart, half up: an edge lies half a step above the last value of its band and belongs to the next,
+    so that a respiratory rate of 20.5 is 21 and scores 2, and a temperature of 35.05 is 35.1 and scores 1.
+    """
 
     edges: tuple[float, ...]
     points: tuple[int, ...]
@@ -83,5 +87,5 @@ def _freshest(vitals: Floats, ages: Floats, columns: list[int], limit: float) ->
 
 def _points(band: Band, value: Floats) -> NDArray[np.int64]:
     table = np.array([*band.points, 0], np.int64)
-    index = np.searchsorted(np.array(band.edges, np.float32), value)
+    index = np.searchsorted(np.array(band.edges, np.float32), value, side="right")
     return table[np.where(np.isnan(value), len(band.points), index)]

@@ -19,6 +19,7 @@ def pack(groups: NDArray[np.int64]) -> Packing:
     rank = np.arange(rows) - np.repeat(starts, lengths)
     position = np.empty(len(starts), np.int64)
     position[longest_first] = np.arange(len(starts))
-    key = rank * max(len(starts), 1) + np.repeat(position, lengths)
-    order = by_group[np.argsort(key, kind="stable")]
-    return Packing(order, np.bincount(rank).astype(np.int64), ordered[starts][longest_first])
+    sizes = np.bincount(rank).astype(np.int64)
+    order = np.empty(rows, np.int64)
+    order[(np.cumsum(sizes) - sizes)[rank] + np.repeat(position, lengths)] = by_group
+    return Packing(order, sizes, ordered[starts][longest_first])

@@ -22,18 +22,19 @@ from stream.commands.state_view import (
     moment,
     partition_row,
     partitions_table,
-    readable,
     report_object,
     state_lines,
 )
 from stream.errors import StateError, VitalstreamError
+from stream.readable import readable
 from stream.settings import Settings
 from stream.state.changelog import Patients
 
 STATES = (*KAFKA, "observations_topic", "model")
 DECODING = ("scores_topic", "dead_letters_topic", "device", "threads", "processing_guarantee")
 REPLAYING = (
-    "transaction_timeout", "expire_after", "max_batch", "max_event_bytes", "max_future", "misplaced_records",
+    "transaction_timeout", "expire_after", "max_batch", "max_event_bytes", "max_future", "max_past",
+    "discharge_grace", "misplaced_records",
 )  # fmt: skip
 app = typer.Typer(
     help="The patients' states in the changelog: list, show, verify against the input, move to another "
@@ -71,7 +72,11 @@ def list_(
     Console().print(partitions_table(rows))
     typer.echo(f"{total:,} patients in {changelog.topic}, model {model.hash[:16]}")
     for said in who:
-        typer.echo("\t".join((said["patient_id"], f"{said['partition']}", f"{said['events']}", said["last"])))
+        typer.echo(
+            "\t".join(
+                (readable(said["patient_id"]), f"{said['partition']}", f"{said['events']}", said["last"])
+            )
+        )
 
 
 @app.command()
@@ -95,8 +100,8 @@ def show(
         if (value := each.latest.get(wanted)) is not None:
             one = changelog.patients({wanted: value})
             states += [
-                {"partition": partition, **described(model, row, stay)}
-                for row, stay in zip(one.rows, one.stays, strict=True)
+                {"partition": partition, **described(model, row, stay, text)}
+                for row, stay, text in zip(one.rows, one.stays, one.texts, strict=True)
             ]
     if not states:
         raise VitalstreamError(f"{changelog.topic} has no state of this patient")
@@ -195,7 +200,7 @@ def _who(partition: int, patients: Patients) -> list[dict[str, Any]]:
     rows = zip(patients.ids, patients.stays, strict=True)
     return [
         {
-            "patient_id": readable(one),
+            "patient_id": one.decode("utf-8", "backslashreplace"),
             "partition": partition,
             "events": int(stay["events"]),
             "observed_at": int(stay["observed_at"]),

@@ -1,9 +1,9 @@
 """A changelog's states in one safetensors file, to move them to another cluster. It holds patient data.
 
-Tensors of N patients: `ids` uint8, one after the other; `id_ends` int64 [N], where each ends; `rows` [N, D]
-float32; `stays` int64 [N, 6], columns as `stream.state.stays.STAY`; `digests` uint64 [N]; `partitions` int32
-[N]; `marks` int64 [P, 3]: partition, next offset, stream time. Metadata: `format`, `version` of the state,
-`model` (its hash), `sha256` of the tensors.
+Tensors of N patients: `ids` uint8, one after the other; `id_ends` int64 [N], where each ends; `texts` and
+`text_ends` likewise, as `stream.state.changelog.Patients` has them; `rows` [N, D] float32; `stays` uint8 [N,
+B], the bytes of `stream.state.stays.STAY`; `partitions` int32 [N]; `marks` int64 [P, 3]: partition, next
+offset, stream time. Metadata: `format`, `version` of the state, `model` (its hash), `sha256` of the tensors.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,9 @@ from stream.state.stays import STAY
 from stream.topics import partition_of
 
 FORMAT = "vitalstream-states"
-FIELDS = len(STAY.names or ())
 TENSORS = {
-    "ids": (np.uint8, 1), "id_ends": (np.int64, 1), "rows": (np.float32, 2), "stays": (np.int64, 2),
-    "digests": (np.uint64, 1), "partitions": (np.int32, 1), "marks": (np.int64, 2),
+    "ids": (np.uint8, 1), "id_ends": (np.int64, 1), "texts": (np.uint8, 1), "text_ends": (np.int64, 1),
+    "rows": (np.float32, 2), "stays": (np.uint8, 2), "partitions": (np.int32, 1), "marks": (np.int64, 2),
 }  # fmt: skip
 
 
@@ -53,7 +52,7 @@ class States:
         partitions = np.array([partition_of(one, count) for one in self.patients.ids], np.int32)
         stays = self.patients.stays.copy()
         stays["next_offset"] = 0
-        patients = Patients(self.patients.ids, self.patients.rows, stays, self.patients.digests)
+        patients = replace(self.patients, stays=stays)
         stream_times = dict.fromkeys(begins, 0)
         for here, there in {*zip(self.partitions.tolist(), partitions.tolist(), strict=True)}:
             if (mark := self.marks.get(here)) is not None:
@@ -69,7 +68,7 @@ def gathered(model_hash: str, patients: Mapping[int, Patients], marks: dict[int,
         [one for part in parts for one in part.ids],
         np.concatenate([part.rows for part in parts]),
         np.concatenate([part.stays for part in parts]),
-        np.concatenate([part.digests for part in parts]),
+        [text for part in parts for text in part.texts],
     )
     partitions = np.repeat(np.array(list(patients), np.int32), [len(part) for part in parts])
     return States(model_hash, together, partitions, marks)
@@ -130,23 +129,33 @@ def _tensors(states: States) -> dict[str, NDArray[Any]]:
     patients = states.patients
     marks = [(one, mark.next_offset, mark.stream_time) for one, mark in states.marks.items()]
     return {
-        "ids": np.frombuffer(b"".join(patients.ids), np.uint8),
-        "id_ends": np.cumsum([len(one) for one in patients.ids], dtype=np.int64),
+        **_joined("ids", "id_ends", patients.ids),
+        **_joined("texts", "text_ends", patients.texts),
         "rows": np.ascontiguousarray(patients.rows),
-        "stays": np.ascontiguousarray(patients.stays).view(np.int64).reshape(len(patients), FIELDS),
-        "digests": np.ascontiguousarray(patients.digests),
+        "stays": np.ascontiguousarray(patients.stays).view(np.uint8).reshape(len(patients), STAY.itemsize),
         "partitions": states.partitions,
         "marks": np.array(marks, np.int64).reshape(len(marks), 3),
     }
 
 
 def _states(model_hash: str, tensors: Mapping[str, NDArray[Any]]) -> States:
-    blob, ends = tensors["ids"].tobytes(), tensors["id_ends"].tolist()
-    ids = [blob[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+    ids = _split(tensors["ids"], tensors["id_ends"])
     stays = np.ascontiguousarray(tensors["stays"]).view(STAY).reshape(len(ids))
     marks = {one: Mark(offset, stream_time) for one, offset, stream_time in tensors["marks"].tolist()}
-    patients = Patients(ids, tensors["rows"], stays, tensors["digests"])
+    patients = Patients(ids, tensors["rows"], stays, _split(tensors["texts"], tensors["text_ends"]))
     return States(model_hash, patients, tensors["partitions"], marks)
+
+
+def _joined(name: str, ends: str, parts: list[bytes]) -> dict[str, NDArray[Any]]:
+    return {
+        name: np.frombuffer(b"".join(parts), np.uint8),
+        ends: np.cumsum([len(part) for part in parts], dtype=np.int64),
+    }
+
+
+def _split(joined: NDArray[np.uint8], ends: NDArray[np.int64]) -> list[bytes]:
+    blob = joined.tobytes()
+    return [blob[begin:end] for begin, end in zip([0, *ends.tolist()], ends.tolist(), strict=False)]
 
 
 def _fits(tensors: Mapping[str, NDArray[Any]], row_size: int) -> bool:
@@ -156,8 +165,8 @@ def _fits(tensors: Mapping[str, NDArray[Any]], row_size: int) -> bool:
     count = len(tensors["id_ends"])
     wanted = {
         "rows": (count, row_size),
-        "stays": (count, FIELDS),
-        "digests": (count,),
+        "stays": (count, STAY.itemsize),
+        "text_ends": (count,),
         "partitions": (count,),
     }
     return all(tensors[name].shape == shape for name, shape in wanted.items())

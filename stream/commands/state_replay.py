@@ -8,7 +8,7 @@ from contextlib import closing
 import numpy as np
 
 from model.risk_model import RiskModel
-from stream.assembly import make_changelog
+from stream.assembly import make_changelog, make_periods
 from stream.batch.waves import pack
 from stream.clients import make_source
 from stream.commands.changelog_reader import to_ends
@@ -29,11 +29,12 @@ class Rerun:
 
     def __init__(self, settings: Settings, model: RiskModel) -> None:
         fresh = model.initial_state()
-        self._expire_after_ms = int(settings.expire_after * 1000)
+        periods = make_periods(settings)
+        self._expire_after_ms, self._max_past_ms = periods.expire_after, int(settings.max_past * 1000)
         self._decoder = Decoder(settings.max_event_bytes, settings.max_future)
         self._placement = Placement(_partitions(settings), refuse=settings.misplaced_records == "refuse")
         self._store = StateStore(fresh, settings.initial_resident_patients, settings.max_resident_patients)
-        self._stepper = Stepper(model, self._store, fresh, pack, self._expire_after_ms)
+        self._stepper = Stepper(model, self._store, fresh, pack, periods)
         self._changelog = make_changelog(settings, model)
         self._installed: list[Changes] = []
 
@@ -45,7 +46,7 @@ class Rerun:
     def apply(self, records: Records) -> None:
         """What the pipeline does to the state with one micro-batch."""
         events, _, _ = self._placement.check(self._decoder.decode(records).events)
-        new = admit(self._store, events, self._expire_after_ms)
+        new = admit(self._store, events, self._max_past_ms)
         self._stepper.step(new.events, new.slots, new.stream_times)
         self._store.expire(self._expire_after_ms)
 

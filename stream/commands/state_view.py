@@ -15,7 +15,10 @@ from model.risk_model import RiskModel
 from model.variables import STATICS, VARIABLES, Sex, UnitType
 from stream.commands.changelog_reader import Partition, Sound
 from stream.commands.state_check import FAULTS, Checked, Report
+from stream.publish.scores import MEMBERS
 from stream.state.changelog import Mark
+from stream.state.names import read
+from stream.state.stays import VITALS
 
 CODES = {"sex": Sex, "unit_type": UnitType}
 
@@ -25,14 +28,9 @@ def moment(ms: int | None) -> str | None:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if ms else None
 
 
-def readable(patient: bytes) -> str:
-    """An id for a terminal: what does not print is escaped."""
-    text = patient.decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
-
-
-def described(model: RiskModel, row: NDArray[np.float32], stay: np.void) -> dict[str, Any]:
-    """What a state says. row: float32 [D]. Hours since measured are those at the last event."""
+def described(model: RiskModel, row: NDArray[np.float32], stay: np.void, texts: bytes) -> dict[str, Any]:
+    """What a state says. row: float32 [D]. texts: of encounter, unit and bed. Hours since measured are those
+    at the last event; `variables` is what the model carries, `vitals` what was last observed."""
     state = torch.from_numpy(np.array(row))[None]
     memory = model.memory(state)
     statics = model.features.decode(memory.statics)[0].tolist()
@@ -43,10 +41,19 @@ def described(model: RiskModel, row: NDArray[np.float32], stay: np.void) -> dict
         "started_at": int(stay["started_at"]),
         "observed_at": int(stay["observed_at"]),
         "events": int(stay["events"]),
-        "admitted": bool(stay["admitted"]),
+        "admitted": bool(stay["admitted_at"]),
+        "closed_at": int(stay["closed_at"]) or None,
+        **{name: text or None for name, text in zip(MEMBERS, read(texts), strict=True)},
         "next_offset": int(stay["next_offset"]),
         "hidden_norm": round(float(state[0, : model.shape.hidden_size].norm()), 6),
         "static": {name: _static(name, value) for name, value in zip(STATICS, statics, strict=True)},
+        "vitals": {
+            name: {"value": float(f"{value:.7g}"), "observed_at": at}
+            for name, value, at in zip(
+                VITALS, stay["vitals"].tolist(), stay["measured_at"].tolist(), strict=True
+            )
+            if at
+        },
         "variables": {
             variable.name: {
                 "value": float(f"{value:.7g}"),

@@ -2,9 +2,11 @@
 
 Keys: the patient id, or `PARTITION_KEY`, which is no UTF-8 and so no patient's. A value of None is a
 tombstone. Values are little-endian, packed, and checked by a multilinear hash (Carter & Wegman 1979) of
-all their 64-bit words.
+all their 64-bit words; the texts by xxh3.
 
-    patient    magic u4 | version u2 | kind u2 = 0 | model u8 | stay 6 i8 | digest u8 | row D f4 | check u8
+    patient    magic u4 | version u2 | kind u2 = 0 | model u8 | stay, as `stream.state.stays.STAY` | row D f4
+               | hash of the texts u8 | check u8 | texts: JSON, encounter, unit and bed; nothing if none is
+               known
     partition  magic u4 | version u2 | kind u2 = 1 | model u8 | next offset i8 | stream time i8
                | input's id 16 bytes | changelog's id 16 bytes | check u8; version 1 has no ids
     ended      magic u4 | version u2 | kind u2 = 2 | model u8 | next offset i8 | stream time i8 | check u8
@@ -23,16 +25,18 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from stream.errors import StateError
 from stream.records import Outgoing
-from stream.state.stays import STAY
+from stream.state.stays import RAW, STAY
 
 MAGIC = int.from_bytes(b"VSST", "little")
-VERSION = 1
-MARK_VERSION = 2
 PATIENT, PARTITION, ENDED = 0, 1, 2
+VERSION, MARK_VERSION, ENDED_VERSION = 2, 2, 1
+VERSIONS = {PATIENT: (VERSION,), PARTITION: (1, MARK_VERSION), ENDED: (ENDED_VERSION,)}
+"""Those of each kind of record that can be read."""
 PARTITION_KEY = b"\xffpartition"
 HEADER = [("magic", "<u4"), ("version", "<u2"), ("kind", "<u2"), ("model", "<u8")]
 ID = "V16"
@@ -60,12 +64,13 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Patients:
-    """The states of N patients: ids, model rows float32 [N, D], `STAY` [N] and uint64 [N] digests."""
+    """The states of N patients: ids, model rows float32 [N, D], `STAY` [N], and the texts of encounter, unit
+    and bed as `stream.state.names.Names.written` writes them."""
 
     ids: list[bytes]
     rows: NDArray[np.float32]
     stays: NDArray[np.void]
-    digests: NDArray[np.uint64]
+    texts: list[bytes]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,7 +78,8 @@ class Patients:
     def take(self, places: NDArray[np.int64]) -> Self:
         """Those at `places`, in that order."""
         ids = [self.ids[place] for place in places.tolist()]
-        return type(self)(ids, self.rows[places], self.stays[places], self.digests[places])
+        texts = [self.texts[place] for place in places.tolist()]
+        return type(self)(ids, self.rows[places], self.stays[places], texts)
 
 
 class Changes(NamedTuple):
@@ -110,7 +116,7 @@ class Changelog:
         self._model = int(model_hash[:16] or "0", 16)
         self._row_size = row_size
         filling = [("filling", "V4")] if row_size % 2 else []
-        body = [("stay", STAY), ("digest", "<u8"), ("row", "<f4", (row_size,)), *filling]
+        body = [("stay", RAW), ("row", "<f4", (row_size,)), *filling, ("texts", "<u8")]
         self._patient = np.dtype([*HEADER, *body, ("check", "<u8")])
         place = [("next_offset", "<i8"), ("stream_time", "<i8")]
         self._place = np.dtype([*HEADER, *place, ("check", "<u8")])
@@ -138,14 +144,18 @@ class Changelog:
         """A partition's states from the latest value of each key, without those that ended. Raises
         `StateError` if one is damaged or of another version or model."""
         states = {key: value for key, value in latest.items() if key != PARTITION_KEY and not _is_end(value)}
-        found = self._read(list(states.values()), self._patient, PATIENT)
-        return Patients(list(states), found["row"], found["stay"], found["digest"])
+        size = self._patient.itemsize
+        texts = [value[size:] for value in states.values()]
+        found = self._read([value[:size] for value in states.values()], self._patient, PATIENT, VERSION)
+        if (found["texts"] != _hashes(texts)).any():
+            raise self._damaged(PATIENT)
+        return Patients(list(states), found["row"], np.ascontiguousarray(found["stay"]).view(STAY), texts)
 
     def ended(self, latest: Mapping[bytes, bytes]) -> dict[bytes, End]:
         """Stays of which the latest value says that they ended: their tombstones are missing. Raises
         `StateError`."""
         ends = {key: value for key, value in latest.items() if key != PARTITION_KEY and _is_end(value)}
-        found = self._read(list(ends.values()), self._place, ENDED)
+        found = self._read(list(ends.values()), self._place, ENDED, ENDED_VERSION)
         pairs = zip(found["next_offset"].tolist(), found["stream_time"].tolist(), strict=True)
         return {patient: End(*pair) for patient, pair in zip(ends, pairs, strict=True)}
 
@@ -154,35 +164,38 @@ class Changelog:
         if (value := latest.get(PARTITION_KEY)) is None:
             return None
         if len(value) == self._place.itemsize:
-            (found,) = self._read([value], self._place, PARTITION)
+            (found,) = self._read([value], self._place, PARTITION, 1)
             return Mark(int(found["next_offset"]), int(found["stream_time"]))
         (found,) = self._read([value], self._mark, PARTITION, MARK_VERSION)
         ids = TopicIds(_text(found["input"]), _text(found["changelog"]))
         return Mark(int(found["next_offset"]), int(found["stream_time"]), ids)
 
     def _states(self, patients: Patients) -> list[bytes]:
-        records = self._begun(len(patients), self._patient, PATIENT)
-        records["stay"], records["digest"], records["row"] = patients.stays, patients.digests, patients.rows
-        return _sealed(records)
+        records = self._begun(len(patients), self._patient, PATIENT, VERSION)
+        records["stay"], records["row"] = patients.stays.view(RAW), patients.rows
+        if not any(patients.texts):
+            return _sealed(records)
+        records["texts"] = _hashes(patients.texts)
+        return list(map(bytes.__add__, _sealed(records), patients.texts))
 
     def _ends(self, ends: Collection[End]) -> list[bytes]:
-        return _sealed(_placed(self._begun(len(ends), self._place, ENDED), ends))
+        return _sealed(_placed(self._begun(len(ends), self._place, ENDED, ENDED_VERSION), ends))
 
     def _marks(self, marks: Collection[Mark]) -> list[bytes]:
         records = _placed(self._begun(len(marks), self._mark, PARTITION, MARK_VERSION), marks)
         records["input"], records["changelog"] = _bytes(self.ids.input), _bytes(self.ids.changelog)
         return _sealed(records)
 
-    def _begun(
-        self, count: int, dtype: np.dtype[np.void], kind: int, version: int = VERSION
-    ) -> NDArray[np.void]:
-        records = np.zeros(count, dtype)
+    def _begun(self, count: int, dtype: np.dtype[np.void], kind: int, version: int) -> NDArray[np.void]:
+        records = np.empty(count, dtype)
+        for name in {"filling", "texts"} & set(dtype.names or ()):
+            records[name] = np.zeros((), dtype[name])
         records["magic"], records["version"], records["kind"] = MAGIC, version, kind
         records["model"] = self._model
         return records
 
     def _read(
-        self, values: list[bytes], dtype: np.dtype[np.void], kind: int, version: int = VERSION
+        self, values: list[bytes], dtype: np.dtype[np.void], kind: int, version: int
     ) -> NDArray[np.void]:
         for value in values:
             if len(value) != dtype.itemsize:
@@ -200,7 +213,7 @@ class Changelog:
         head = _head(value)
         if head is None or head["magic"] != MAGIC:
             return "foreign"
-        if head["version"] not in ((VERSION, MARK_VERSION) if head["kind"] == PARTITION else (VERSION,)):
+        if head["version"] not in VERSIONS.get(int(head["kind"]), ()):
             return "version"
         return "model" if head["model"] != self._model else "checksum"
 
@@ -219,10 +232,13 @@ class Changelog:
                 f"{what} is of model {int(head['model']):016x}, this worker has {self._model:016x}: states "
                 "of one model mean nothing to another; start the new model under a new application_id"
             )
+        return self._damaged(kind)
+
+    def _damaged(self, kind: int) -> StateError:
         name = "a partition" if kind == PARTITION else "a patient"
         return StateError(
-            f"{what} of {name} is damaged (checksum): replay the input under a new application_id, or "
-            "bring back the topic from a copy"
+            f"{self.topic}: a record of the state of {name} is damaged (checksum): replay the input under a "
+            "new application_id, or bring back the topic from a copy"
         )
 
 
@@ -239,6 +255,11 @@ def _bytes(topic_id: str) -> np.void:
 def _text(topic_id: np.void) -> str:
     given = topic_id.tobytes()
     return base64.urlsafe_b64encode(given).decode().rstrip("=") if any(given) else ""
+
+
+def _hashes(texts: list[bytes]) -> NDArray[np.uint64]:
+    """0 for nothing."""
+    return np.array([xxhash.xxh3_64_intdigest(text) if text else 0 for text in texts], np.uint64)
 
 
 def _is_end(value: bytes) -> bool:
@@ -264,7 +285,7 @@ def _checks(records: NDArray[np.void]) -> NDArray[np.uint64]:
     A change within one word always changes it."""
     words = records.dtype.itemsize // WORD - 1
     columns = records.view(np.uint64).reshape(len(records), words + 1)[:, :words]
-    checks: NDArray[np.uint64] = (columns * _multipliers(words)).sum(axis=1, dtype=np.uint64)
+    checks: NDArray[np.uint64] = np.einsum("ij,j->i", columns, _multipliers(words))  # no temporary array
     return checks
 
 

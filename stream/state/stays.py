@@ -1,105 +1,110 @@
-"""What is known of a stay besides the model's row: clock, place in the log and count. Pure numpy."""
+"""What is known of a patient besides the model's row: the stay, the last vital signs, the events that were
+taken lately. Pure numpy: what happens to it is in `stream.state.walk` and `stream.state.encounters`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.records import Kind, Packing
+from model.variables import INDEX
+
+VITALS = ("HR", "SysABP", "NISysABP", "RespRate", "Temp", "SaO2", "FiO2", "MechVent", "GCS")
+"""Variables of which the last value is kept by event time, whatever the model makes of it."""
+VITAL_COLUMNS = np.array([INDEX[name] for name in VITALS])
+
+PLACE = ("encounter", "unit", "bed")
+"""Columns of `STAY` and of `stream.records.Events.places`: hashes of texts."""
+
+REMEMBERED = 32
+"""Events by which a repeat is known."""
 
 STAY = np.dtype(
     [
-        (name, np.int64)
-        for name in ("started_at", "observed_at", "seen_at", "next_offset", "events", "admitted")
+        *((name, np.int64) for name in ("started_at", "observed_at", "expires_at", "next_offset", "events")),
+        *((name, np.int64) for name in ("admitted_at", "described_at", "closed_at", "cancelled_at")),
+        *((name, np.int64) for name in ("floor", "placed_at", "remembered", "left_at")),
+        *((name, np.uint64) for name in (*PLACE, "left", "closed_of")),
+        ("recent", np.uint32, (REMEMBERED,)),
+        ("recent_high", np.uint16, (REMEMBERED,)),
+        ("measured_at", np.int64, (len(VITALS),)),
+        ("vitals", np.float32, (len(VITALS),)),
+        ("filling", "V4"),
     ]
 )
-"""One stay. started_at, observed_at: times of its first and its latest event, ms since the Unix epoch.
-seen_at: the partition's stream time when its last event was applied, ms. next_offset: after its last applied
-event. events: how many so far, 0 in a cleared slot. admitted: 1 once an admission was applied."""
+"""One patient. All is 0 in a cleared slot; a patient is known while `expires_at` is not 0. Times are event
+time, ms since the Unix epoch; 0 is never.
 
-MS_PER_HOUR = 3_600_000.0
+started_at, observed_at: of the first event of the stay that arrived, and of its latest: the model's clock.
+expires_at: stream time of the partition after which all is forgotten. next_offset: after the last event that
+was applied. events: of the stay that have a score. admitted_at, described_at: of the admission, and of the
+last one whose statics count. closed_at: of the discharge. cancelled_at: of the last cancellation of one.
+closed_of: the encounter that the later of both named. left, left_at: encounter and time of the last discharge
+of another encounter, whose admission may be to come. floor: what was observed before belongs to an earlier
+stay, unless it names the encounter. placed_at: of what last named unit or bed. remembered: events that
+`recent` has seen, of which the low 32 and next 16 bits of each digest stand in turn. encounter, unit, bed:
+hashes, as in `stream.records.Events.places`. vitals, measured_at: last value of `VITALS` and when it was
+observed."""
 
+RAW = np.dtype((np.void, STAY.itemsize))
+"""The bytes of a stay: numpy moves these ten times faster than the fields one by one."""
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Moments:
-    """When and where N events happened, in packed order.
-
-    kinds: int8 [N]. observed_at: int64 [N] ms. offsets: int64 [N]. stream_times: int64 [N], ms: the latest
-    `observed_at` in the event's partition so far, this included (Kafka Streams' stream time).
-    """
-
-    kinds: NDArray[np.int8]
-    observed_at: NDArray[np.int64]
-    offsets: NDArray[np.int64]
-    stream_times: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Timeline:
-    """What the stays say of N events in packed order.
-
-    elapsed: float32 [N], hours since the patient's previous event, 0 at the first and at a late one.
-    hours: float32 [N], from the stay's first event to its latest, this included.
-    late: bool [N], older than an event before it. counts: int64 [N], events of the stay, this included.
-    again: bool [N], nothing of what was known before holds: an admission of a patient who was admitted, or
-    the first event after the stay expired.
-    """
-
-    elapsed: NDArray[np.float32]
-    hours: NDArray[np.float32]
-    late: NDArray[np.bool_]
-    counts: NDArray[np.int64]
-    again: NDArray[np.bool_]
+RECENT_BITS = np.uint64(32)
 
 
-def advance(stays: NDArray[np.void], packing: Packing, moments: Moments, expire_after_ms: int) -> Timeline:
-    """Carry the stays of `packing.groups`, `STAY` [G], through the events; they are changed in place.
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """ms of event time. expire_after: of silence, after which a stay is over. discharge_grace: for which a
+    discharged patient is still known."""
 
-    A stay expires when the stream time is more than `expire_after_ms` past its `seen_at`: this depends on the
-    log alone, never on when expired stays are cleared away.
-    """
-    count = len(packing.order)
-    elapsed, hours, late = np.zeros(count, np.float32), np.zeros(count, np.float32), np.zeros(count, np.bool_)
-    counts, again = np.zeros(count, np.int64), np.zeros(count, np.bool_)
-    only_observations = not moments.kinds.any()
-    start = 0
-    for size in packing.sizes.tolist():
-        rows, stay = slice(start, start + size), stays[:size]
-        observed_at, stream_times = moments.observed_at[rows], moments.stream_times[rows]
-        over = expired(stay, stream_times, expire_after_ms)
-        if not only_observations:
-            admitted = moments.kinds[rows] == Kind.ADMISSION
-            over |= admitted & (stay["admitted"] == 1)
-        if over.any():
-            again[rows] = over
-            stay[over] = 0
-        if not only_observations:
-            stay["admitted"][admitted] = 1
-        first = stay["events"] == 0
-        for clock in ("started_at", "observed_at"):
-            np.copyto(stay[clock], observed_at, where=first)
-        ahead = observed_at - stay["observed_at"]
-        late[rows] = ahead < 0
-        elapsed[rows] = np.maximum(ahead, 0) / MS_PER_HOUR
-        np.maximum(stay["observed_at"], observed_at, out=stay["observed_at"])
-        hours[rows] = (stay["observed_at"] - stay["started_at"]) / MS_PER_HOUR
-        stay["seen_at"] = stream_times
-        stay["next_offset"] = moments.offsets[rows] + 1
-        stay["events"] += 1
-        counts[rows] = stay["events"]
-        if not only_observations:
-            over = moments.kinds[rows] == Kind.DISCHARGE
-            stay[over] = 0
-            stay["next_offset"][over] = moments.offsets[rows][over] + 1
-        start += size
-    return Timeline(elapsed, hours, late, counts, again)
+    expire_after: int
+    discharge_grace: int
 
 
-def expired(
-    stays: NDArray[np.void], stream_times: NDArray[np.int64] | int, expire_after_ms: int
-) -> NDArray[np.bool_]:
-    """bool [G]: the patient has been silent for more than `expire_after_ms` of event time."""
-    silent = stream_times - stays["seen_at"]
-    return (silent > expire_after_ms) & (stays["events"] > 0)
+def selected(stays: NDArray[np.void], rows: NDArray[Any]) -> NDArray[np.void]:
+    """A copy of some stays, as `stays[rows]`, but faster."""
+    chosen: NDArray[np.void] = stays.view(RAW)[rows].view(STAY)
+    return chosen
+
+
+def replace(stays: NDArray[np.void], rows: NDArray[Any], new: NDArray[np.void]) -> None:
+    """As `stays[rows] = new`, but faster."""
+    stays.view(RAW)[rows] = new.view(RAW)
+
+
+def expired(stays: NDArray[np.void], stream_times: NDArray[np.int64] | int) -> NDArray[np.bool_]:
+    """bool [G]: nothing of the patient counts any more."""
+    at: NDArray[np.int64] = stays["expires_at"]
+    return (at < stream_times) & (at > 0)
+
+
+def repeated(stays: NDArray[np.void], digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """bool [G]: each patient's event is among those remembered. digests: uint64 [G]."""
+    same = stays["recent"] == digests.astype(np.uint32)[:, None]
+    if not same.any():
+        return np.zeros(len(stays), np.bool_)
+    same &= stays["recent_high"] == (digests >> RECENT_BITS).astype(np.uint16)[:, None]
+    same &= np.arange(REMEMBERED) < stays["remembered"][:, None]
+    known: NDArray[np.bool_] = same.any(axis=1)
+    return known
+
+
+def remember(
+    stays: NDArray[np.void], rows: NDArray[np.int64], before: NDArray[np.int64], digests: NDArray[np.uint64]
+) -> None:
+    """The events of `rows` are remembered, those of a row in order; the oldest beyond `REMEMBERED` are
+    forgotten. rows, before, digests: [N]; before: how many of the row's events stand before this one."""
+    places = (stays["remembered"][rows] + before) % REMEMBERED
+    stays["recent"][rows, places] = digests.astype(np.uint32)
+    stays["recent_high"][rows, places] = (digests >> RECENT_BITS).astype(np.uint16)
+    stays["remembered"] += np.bincount(rows, minlength=len(stays))
+
+
+def measure(stays: NDArray[np.void], values: NDArray[np.float32], observed_at: NDArray[np.int64]) -> None:
+    """Keep each patient's `VITALS`, float32 [G, K], NaN if not measured, unless newer ones are known."""
+    at = observed_at[:, None]
+    newer = (values == values) & (at >= stays["measured_at"])
+    np.copyto(stays["vitals"], values, where=newer)
+    np.copyto(stays["measured_at"], at, where=newer)

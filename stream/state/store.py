@@ -1,7 +1,7 @@
 """State store: the resident patients' state on the device, the evicted ones' in host memory.
 
 What a slot holds on the device: the model's row (float32 [D], meaning known to the model alone). On the
-host: its stay (`stream.state.stays.STAY`) and the digest of its last event. A slot is cleared when it is
+host, in columns that no model touches: its stay (`stream.state.stays.STAY`). A slot is cleared when it is
 freed and again when it is taken. What changed since it was last asked is kept for the changelog.
 """
 
@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream.state.changelog import Changes, End, Patients
+from stream.state.names import Names
 from stream.state.slots import FREE, Slot, Slots
-from stream.state.stays import STAY
+from stream.state.stays import PLACE, STAY, replace, selected
 
 NONE: Mapping[bytes, End] = MappingProxyType({})
 
@@ -29,13 +30,13 @@ class Evicted:
 
     row: NDArray[np.float32]
     stay: np.void
-    digest: np.uint64
 
 
 class StateStore:
     """Grows by doubling from `initial` to `maximum` resident patients, then evicts the longest idle.
 
-    fresh: float32 [D], the row of a patient of whom nothing is known; its device is the arena's.
+    fresh: float32 [D], the row of a patient of whom nothing is known; its device is the arena's. names: the
+    texts whose hashes the stays have.
     """
 
     def __init__(self, fresh: Tensor, initial: int, maximum: int) -> None:
@@ -45,14 +46,14 @@ class StateStore:
         capacity = self._slots.capacity
         self._rows = fresh.repeat(capacity, 1)
         self._stays = np.zeros(capacity, STAY)
-        self._digests = np.zeros(capacity, np.uint64)
         self._changed = np.zeros(capacity, np.bool_)
         self._logged = np.zeros(capacity, np.bool_)  # the changelog has a record of it, or will
         self._changes: list[Changes] = []
         self._ended: dict[tuple[int, bytes], End] = {}
         self._evicted: dict[int, dict[bytes, Evicted]] = {}
         self._stream_times: dict[int, int] = {}
-        self._seen_from: dict[int, int] = {}  # no resident of the partition was last seen before, ms
+        self._expires_from: dict[int, int] = {}  # no resident of the partition expires before, ms
+        self.names = Names()
 
     @property
     def resident(self) -> int:
@@ -93,21 +94,29 @@ class StateStore:
 
     def stays(self, slots: Slot) -> NDArray[np.void]:
         """A copy of the stays, `STAY` [G], of `slots`."""
-        return self._stays[slots]
+        return selected(self._stays, slots)
 
-    def write(self, slots: Slot, rows: Tensor, stays: NDArray[np.void]) -> None:
-        """Set rows [G, D] and stays, `STAY` [G], of `slots`, all distinct."""
+    def next_offsets(self, slots: Slot) -> NDArray[np.int64]:
+        """int64 [N]: of each slot the offset after the last event that was applied."""
+        return self._stays["next_offset"][slots]
+
+    def write_rows(self, slots: Slot, rows: Tensor) -> None:
+        """Set the rows [G, D] of `slots`, all distinct."""
         self._rows.index_copy_(0, self._index(slots), rows)
-        self._stays[slots] = stays
-        self._changed[slots] = True
 
-    def digests(self, slots: Slot) -> NDArray[np.uint64]:
-        return self._digests[slots]
-
-    def remember(self, slots: Slot, digests: NDArray[np.uint64]) -> None:
-        """Keep each row's digest; where a slot stands several times the last row counts."""
-        self._digests[slots] = digests
+    def write_stays(self, slots: Slot, stays: NDArray[np.void]) -> None:
+        """Set the stays, `STAY` [G], of `slots`, all distinct; free those of whom still nothing is known."""
+        replace(self._stays, slots, stays)
         self._changed[slots] = True
+        if (closed := stays["closed_at"] > 0).any():
+            self._expire_early(slots[closed], stays["expires_at"][closed])
+        if (unknown := stays["expires_at"] == 0).any():
+            self.release(slots[unknown])
+
+    def _expire_early(self, slots: Slot, expires_at: NDArray[np.int64]) -> None:
+        """These may expire before others whose last event is older."""
+        for (partition, _), at in zip(self._slots.owners(slots), expires_at.tolist(), strict=True):
+            self._expires_from[partition] = min(self._expires_from.get(partition, 0), at)
 
     def stream_times(
         self, partitions: NDArray[np.int32], observed_at: NDArray[np.int64]
@@ -136,44 +145,52 @@ class StateStore:
         self._free(slots)
 
     def expire(self, after_ms: int) -> int:
-        """Release who has been silent for more than `after_ms` of event time, of the partition in which
-        somebody may have been so for longest; how many. Evicted ones as far as they stand in the order in
-        which they fell silent: the others follow later. If nobody can be over, it looks at no patient."""
-        partition = max(self._stream_times, key=self._longest_silence, default=None)
-        if partition is None or self._longest_silence(partition) <= after_ms:
+        """Release who has expired by the stream time of the partition in which somebody may have done so
+        first; how many. Evicted ones as far as they stand in the order in which they do: the others follow
+        later. If nobody can be over, it looks at no patient. after_ms: no stay that is not closed expires
+        sooner."""
+        if self.names.many:
+            self.names.keep(self._places())
+        partition = max(self._stream_times, key=self._overdue, default=None)
+        if partition is None or self._overdue(partition) <= 0:
             return 0
         now, slots = self._stream_times[partition], self._slots.of_partition(partition)
-        seen_at = self._stays["seen_at"][slots]
-        over = now - seen_at > after_ms
-        self._seen_from[partition] = int(seen_at[~over].min(initial=now))
+        expires_at = self._stays["expires_at"][slots]
+        over = expires_at < now
+        self._expires_from[partition] = int(expires_at[~over].min(initial=now + after_ms))
         self.release(slots[over])
-        return int(over.sum()) + self._expire_evicted(partition, now - after_ms)
+        return int(over.sum()) + self._expire_evicted(partition, now)
 
-    def _expire_evicted(self, partition: int, before: int) -> int:
+    def _places(self) -> NDArray[np.uint64]:
+        evicted = [kept.stay for patients in self._evicted.values() for kept in patients.values()]
+        stays = (self._stays, np.array(evicted, STAY))
+        return np.concatenate([part[name] for part in stays for name in PLACE])
+
+    def _expire_evicted(self, partition: int, now: int) -> int:
         evicted, over = self._evicted.get(partition, {}), []
         for patient, kept in evicted.items():
-            if kept.stay["seen_at"] >= before:
+            if kept.stay["expires_at"] >= now:
                 break
             over.append(patient)
         for patient in over:
             self._end((partition, patient), evicted.pop(patient).stay)
         return len(over)
 
-    def _longest_silence(self, partition: int) -> int:
-        """An upper bound, ms: who has been silent for longer came back from host memory since, and is found
-        when the bound is over."""
-        seen_from = self._seen_from.get(partition, 0)
+    def _overdue(self, partition: int) -> int:
+        """An upper bound, ms: who expired before that came back from host memory since, and is found when the
+        bound is over."""
+        expires_from = self._expires_from.get(partition, 0)
         for first in self._evicted.get(partition, {}).values():
-            seen_from = min(seen_from, int(first.stay["seen_at"]))
+            expires_from = min(expires_from, int(first.stay["expires_at"]))
             break
-        return self._stream_times[partition] - seen_from
+        return self._stream_times[partition] - expires_from
 
     def drop(self, partition: int) -> None:
         """Forget every patient of a partition, resident or evicted, and the changes not yet taken."""
         self._free(self._slots.of_partition(partition))
         self._evicted.pop(partition, None)
         self._stream_times.pop(partition, None)
-        self._seen_from.pop(partition, None)
+        self._expires_from.pop(partition, None)
         self._changes = [
             left for change in self._changes if len((left := change.without(partition)).partitions)
         ]
@@ -206,21 +223,23 @@ class StateStore:
         if log:
             self._ended |= {(partition, patient): end for patient, end in ended.items()}
         self._stream_times[partition] = stream_time
-        order = np.argsort(patients.stays["seen_at"], kind="stable")
+        for text in set(patients.texts):
+            self.names.read(text)
+        order = np.argsort(patients.stays["expires_at"], kind="stable")
         beyond = max(len(order) - (self._maximum - self.resident), 0)
         away, here = patients.take(order[:beyond]), patients.take(order[beyond:])
         if len(away):
-            rows = zip(away.ids, away.rows, away.stays, away.digests, strict=True)
+            rows = zip(away.ids, away.rows, away.stays, strict=True)
             self._evicted[partition] = {
-                patient: Evicted(row.copy(), stay.copy(), digest) for patient, row, stay, digest in rows
+                patient: Evicted(row.copy(), stay.copy()) for patient, row, stay in rows
             }
         if len(here):
             slots = self._take([(partition, patient) for patient in here.ids])
-            self._restore(slots, here.rows, here.stays, here.digests)
+            self._restore(slots, here.rows, here.stays)
         if ended:
             slots = self._take([(partition, patient) for patient in ended])
             self._stays["next_offset"][slots] = [end.next_offset for end in ended.values()]
-            self._stays["seen_at"][slots] = [end.stream_time for end in ended.values()]
+            self._stays["expires_at"][slots] = [end.stream_time for end in ended.values()]
             self._logged[slots] = True
 
     def _end(self, owner: tuple[int, bytes], stay: np.void) -> None:
@@ -241,16 +260,17 @@ class StateStore:
 
     def _clear(self, slots: Slot) -> None:
         self._rows.index_copy_(0, self._index(slots), self._fresh.expand(len(slots), -1))
-        for column in (self._stays, self._digests, self._changed, self._logged):
-            column[slots] = 0
+        self._stays[slots] = np.zeros(1, STAY)
+        for column in (self._changed, self._logged):
+            column[slots] = False
 
     def _log(self, slots: Slot) -> None:
         """Keep the state of these for the changelog."""
         owners = self._slots.owners(slots)
         rows = self.rows(slots).cpu().numpy()
-        patients = Patients(
-            [patient for _, patient in owners], rows, self._stays[slots], self._digests[slots]
-        )
+        stays = self.stays(slots)
+        texts = self.names.written(np.stack([stays[name] for name in PLACE], axis=1))
+        patients = Patients([patient for _, patient in owners], rows, stays, texts)
         self._changes.append(Changes(patients, np.array([partition for partition, _ in owners], np.int32)))
         if self._ended:
             for owner in owners:
@@ -271,7 +291,6 @@ class StateStore:
         rows[:-more] = self._rows
         self._rows = rows
         self._stays = np.concatenate([self._stays, np.zeros(more, STAY)])
-        self._digests = np.concatenate([self._digests, np.zeros(more, np.uint64)])
         self._changed = np.concatenate([self._changed, np.zeros(more, np.bool_)])
         self._logged = np.concatenate([self._logged, np.zeros(more, np.bool_)])
 
@@ -279,9 +298,9 @@ class StateStore:
         slots = self._slots.idlest(count)
         if len(changed := slots[self._changed[slots]]):
             self._log(changed)
-        kept = zip(self.rows(slots).cpu().numpy(), self._stays[slots], self._digests[slots], strict=True)
-        for (partition, patient), (row, stay, digest) in zip(self._slots.owners(slots), kept, strict=True):
-            self._evicted.setdefault(partition, {})[patient] = Evicted(row.copy(), stay.copy(), digest)
+        kept = zip(self.rows(slots).cpu().numpy(), self._stays[slots], strict=True)
+        for (partition, patient), (row, stay) in zip(self._slots.owners(slots), kept, strict=True):
+            self._evicted.setdefault(partition, {})[patient] = Evicted(row.copy(), stay.copy())
         self._free(slots)
 
     def _bring_back(self, owners: list[tuple[int, bytes]], taken: Slot) -> None:
@@ -294,11 +313,10 @@ class StateStore:
         slots = np.array([slot for slot, _ in back])
         rows = np.stack([kept.row for _, kept in back])
         stays = np.array([kept.stay for _, kept in back], STAY)
-        self._restore(slots, rows, stays, np.array([kept.digest for _, kept in back], np.uint64))
+        self._restore(slots, rows, stays)
 
-    def _restore(
-        self, slots: Slot, rows: NDArray[np.float32], stays: NDArray[np.void], digests: NDArray[np.uint64]
-    ) -> None:
+    def _restore(self, slots: Slot, rows: NDArray[np.float32], stays: NDArray[np.void]) -> None:
         """Set slots to what the changelog has of them."""
         self._rows.index_copy_(0, self._index(slots), torch.from_numpy(rows).to(self._fresh.device))
-        self._stays[slots], self._digests[slots], self._logged[slots] = stays, digests, True
+        replace(self._stays, slots, stays)
+        self._logged[slots] = True

@@ -1,29 +1,33 @@
 """Stepper: the only room that calls the model. State in, state out.
 
-The events of a micro-batch are packed into waves, one event a patient in each. Waves go through the model
-in stretches: within one no stay begins or ends, so that the model scans it in one call. Nothing is written
-to the state store before all results are found sound.
+The events of a micro-batch are packed into waves, one event a patient in each. The stays are walked through
+them first: that says which events have a score. Those go through the model in stretches: within one no stay
+begins, so that the model scans it in one call. Nothing is written to the state store before all results of a
+try are found sound.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.shown import shown
 from stream.failpoints import reach
 from stream.records import Code, Contributions, Events, Kind, Packing, Refused, Scores
+from stream.state.moments import Moments
 from stream.state.slots import Slot
-from stream.state.stays import Moments, Timeline, advance
+from stream.state.stays import VITAL_COLUMNS, Periods
 from stream.state.store import StateStore
+from stream.state.walk import REFUSALS, Timeline, walk
 
-PATIENCE = 8
+TRIES = 8
+"""Of one batch, each without the events that were found unsound in those before; then it is cut in two."""
 
 
 class Cell(Protocol):
@@ -31,19 +35,39 @@ class Cell(Protocol):
 
     def admit(self, state: Tensor, statics: Tensor) -> Tensor: ...
     def scan(
-        self, state: Tensor, values: Tensor, elapsed: Tensor, hours: Tensor, sizes: Sequence[int]
+        self,
+        state: Tensor,
+        values: Tensor,
+        elapsed: Tensor,
+        hours: Tensor,
+        sizes: Sequence[int],
+        at: Tensor | None,
     ) -> tuple[Tensor, Tensor]: ...
-    def vitals(self, state: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
-Explain = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[NDArray[Any], ...]]
-"""Rows before M events, their values, elapsed and hours to the columns of `Contributions` but the first."""
+Explain = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor | None], tuple[NDArray[Any], ...]]
+"""Rows before M events, their values, elapsed, hours and at to the columns of `Contributions` but the
+first."""
+
+
+class Stepped(NamedTuple):
+    """What a micro-batch came to.
+
+    refused: one for each reason. hidden: how many values were kept from the model, since none was trained on
+    them. silences: how many stays ended because their patient was silent for too long, by the patient's own
+    time. discharges: how many were accepted."""
+
+    scores: Scores
+    refused: list[Refused]
+    hidden: int
+    silences: int
+    discharges: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
     """Waves of `sizes`, from position `start` of the packing; only the first may hold events that begin
-    a stay, only the last discharges."""
+    a stay, or admissions."""
 
     start: int
     sizes: list[int]
@@ -53,33 +77,62 @@ class _Stretch:
         return slice(self.start, self.start + self.sizes[0])
 
     @property
-    def last(self) -> slice:
-        return slice(self.stop - self.sizes[-1], self.stop)
-
-    @property
     def stop(self) -> int:
         return self.start + sum(self.sizes)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class _Inputs:
+    """What the model is given of N events in packed order, on its device. at: None if no event is late."""
+
+    values: Tensor
+    elapsed: Tensor
+    hours: Tensor
+    at: Tensor | None
+
+    def part(self, rows: slice) -> _Inputs:
+        at = None if self.at is None else self.at[rows]
+        return _Inputs(self.values[rows], self.elapsed[rows], self.hours[rows], at)
+
+    def take(self, index: Tensor) -> _Inputs:
+        at = None if self.at is None else self.at[index]
+        return _Inputs(self.values[index], self.elapsed[index], self.hours[index], at)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class _Outcome:
-    """The model's results in packed order, on the host, and each patient's row after the last event."""
+    """The model's results in packed order, on the host, and each patient's row after the last event. hidden:
+    as in `Stepped`."""
 
     rows: Tensor
     risk: NDArray[np.float32]
     finite: NDArray[np.bool_]
-    vitals: NDArray[np.float32]
-    ages: NDArray[np.float32]
     explained: NDArray[np.int64]
     explanation: tuple[NDArray[Any], ...]
+    hidden: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Walked:
+    """stays: after the walk, of the patients `groups`. codes, scored: of all events, as in `Timeline`, in
+    their order. events, packing, timeline: of those that have a score."""
+
+    groups: Slot
+    stays: NDArray[np.void]
+    codes: NDArray[np.int8]
+    silences: int
+    scored: NDArray[np.bool_]
+    events: Events
+    packing: Packing
+    timeline: Timeline
 
 
 class Stepper:
     """Applies a micro-batch to the state store.
 
     model and store are on one device. fresh: the row of a patient of whom nothing is known.
-    pack: slots, int64 [N], to the waves. expire_after_ms: event time after which a silent patient's stay
-    has ended. explain: what names the variables that moved the scores of `explain_from` and above, if any.
+    pack: slots, int64 [N], to the waves. explain: what names the variables that moved the scores of
+    `explain_from` and above, if any.
     """
 
     def __init__(
@@ -88,7 +141,7 @@ class Stepper:
         store: StateStore,
         fresh: Tensor,
         pack: Callable[[Slot], Packing],
-        expire_after_ms: int,
+        periods: Periods,
         explain: Explain | None = None,
         explain_from: float = 0.0,
     ) -> None:
@@ -98,68 +151,90 @@ class Stepper:
         self._store = store
         self._fresh = fresh
         self._pack = pack
-        self._expire_after_ms = expire_after_ms
+        self._periods = periods
 
     @torch.inference_mode()
-    def step(self, events: Events, slots: Slot, stream_times: NDArray[np.int64]) -> tuple[Scores, Refused]:
-        """Scores of the observations and admissions among `events`, in their order; blocks until the
-        device is done. slots: int64 [N], of each event's patient. stream_times: int64 [N], ms.
+    def step(self, events: Events, slots: Slot, stream_times: NDArray[np.int64]) -> list[Stepped]:
+        """Scores of the observations and admissions among `events`, in their order, in as many parts as it
+        takes, hardly ever more than one; blocks until the device is done. slots: int64 [N], of each event's
+        patient. stream_times: int64 [N], ms.
 
         An event that would bring NaN or infinity into its slot is refused as `quarantined`, and the rest is
-        stepped as if it had never come; of a patient with more than `PATIENCE` such events in one batch, all
-        that are left in it are refused. A discharge clears its slot; slots whose last event it is are freed.
+        stepped as if it had never come.
         """
         sound = np.ones(len(events), np.bool_)
-        for found in count():
-            kept = events.keep(sound)
-            packing = self._pack(slots[sound])
-            stays = self._store.stays(packing.groups)
-            moments = _moments(kept, stream_times[sound], packing)
-            timeline = advance(stays, packing, moments, self._expire_after_ms)
-            outcome = self._scan(kept, packing, timeline)
-            unsound = packing.order[~outcome.finite & (kept.kinds[packing.order] != Kind.DISCHARGE)]
-            if not len(unsound):
-                break
-            sound[np.flatnonzero(sound)[_dropped(slots[sound], unsound, found)]] = False
-        self._store.write(packing.groups, outcome.rows, stays)
-        self._store.remember(slots, events.digests)
-        touched = packing.groups if sound.all() else np.unique(slots)
-        self._store.release(touched[self._store.stays(touched)["events"] == 0])
-        refused = events.refuse(~sound, Code.QUARANTINED, "step")
-        return _scores(kept, packing, timeline, outcome), refused
+        for _ in range(TRIES):
+            walked = self._walk(events.keep(sound), slots[sound], stream_times[sound])
+            outcome = self._scan(walked.events, walked.packing, walked.timeline)
+            if outcome.finite.all():
+                return [self._written(events, sound, walked, outcome)]
+            sound[np.flatnonzero(sound)[_first_unsound(slots[sound], walked, outcome)]] = False
+        early = np.arange(len(events)) < len(events) // 2
+        halves = (early, ~early)
+        return [
+            stepped
+            for half in halves
+            for stepped in self.step(events.keep(half), slots[half], stream_times[half])
+        ]
+
+    def _walk(self, events: Events, slots: Slot, stream_times: NDArray[np.int64]) -> _Walked:
+        packing = self._pack(slots)
+        stays = self._store.stays(packing.groups)
+        timeline = walk(stays, packing, Moments.of(events, stream_times, packing.order), self._periods)
+        place = np.empty(len(events), np.int64)
+        place[packing.order] = np.arange(len(events))
+        codes, silences = timeline.codes[place], int(timeline.silent.sum())
+        scored = timeline.scored[place]
+        kept = packing
+        if not scored.all():
+            kept = self._pack(slots[scored])
+            timeline = timeline.part(place[scored][kept.order])
+        return _Walked(packing.groups, stays, codes, silences, scored, events.keep(scored), kept, timeline)
+
+    def _written(
+        self, events: Events, sound: NDArray[np.bool_], walked: _Walked, outcome: _Outcome
+    ) -> Stepped:
+        self._store.write_rows(walked.packing.groups, outcome.rows)
+        self._store.write_stays(walked.groups, walked.stays)
+        refused = [events.refuse(~sound, Code.QUARANTINED, "step")] if not sound.all() else []
+        kept = events.keep(sound)
+        if walked.codes.any():
+            for number, code in enumerate(REFUSALS, start=1):
+                if (rows := walked.codes == number).any():
+                    refused.append(kept.refuse(rows, code, "state"))
+        discharges = int(np.count_nonzero((kept.kinds == Kind.DISCHARGE) & (walked.codes == 0)))
+        return Stepped(_scores(walked, outcome), refused, outcome.hidden, walked.silences, discharges)
 
     def _scan(self, events: Events, packing: Packing, timeline: Timeline) -> _Outcome:
-        kinds = events.kinds[packing.order]
-        values = self._put(events.values[packing.order])
-        elapsed, hours = self._put(timeline.elapsed), self._put(timeline.hours)
-        statics = self._put(_statics(events)[packing.order]) if len(events.statics) else values[:0]
+        admitted = events.kinds[packing.order] == Kind.ADMISSION
+        values, hidden = shown(events.values[packing.order])
+        at = self._put(timeline.at) if timeline.late.any() else None
+        given = _Inputs(self._put(values), self._put(timeline.elapsed), self._put(timeline.hours), at)
+        statics = self._put(_statics(events, packing, timeline)) if len(events.statics) else given.values[:0]
         rows = self._store.rows(packing.groups)
         states, risks, causes = [], [], []
-        begins = (kinds == Kind.ADMISSION) | timeline.again
-        for stretch in _stretches(packing, begins, kinds == Kind.DISCHARGE):
-            part = slice(stretch.start, stretch.stop)
-            state = self._begin(rows[: stretch.sizes[0]], stretch.first, kinds, timeline, statics)
-            after, risk = self._model.scan(state, values[part], elapsed[part], hours[part], stretch.sizes)
+        for stretch in _stretches(packing, admitted | timeline.begins):
+            part = given.part(slice(stretch.start, stretch.stop))
+            state = self._begin(rows[: stretch.sizes[0]], stretch.first, admitted, timeline, statics)
+            after, risk = self._model.scan(
+                state, part.values, part.elapsed, part.hours, stretch.sizes, part.at
+            )
             states.append(after)
             risks.append(risk)
             if self._explain:
-                causes.append(self._causes(state, after, risk, stretch, kinds))
-            rows = self._latest(rows, after, stretch, kinds)
+                causes.append(self._causes(state, after, risk, stretch))
+            _keep_latest(rows, after, stretch.sizes)
         state, risk = _joined(states), _joined(risks)
-        vitals, ages = self._model.vitals(state)
         finite = torch.isfinite(state.sum(dim=1).add_(risk))
-        explained, explanation = self._explained(causes, values, elapsed, hours)
-        host = [part.cpu().numpy() for part in (risk, finite, vitals, ages)]
-        return _Outcome(rows, host[0], host[1], host[2], host[3], explained, explanation)
+        explained, explanation = self._explained(causes, given)
+        return _Outcome(rows, risk.cpu().numpy(), finite.cpu().numpy(), explained, explanation, hidden)
 
     def _causes(
-        self, state: Tensor, after: Tensor, risk: Tensor, stretch: _Stretch, kinds: NDArray[np.int8]
+        self, state: Tensor, after: Tensor, risk: Tensor, stretch: _Stretch
     ) -> tuple[NDArray[np.int64], Tensor]:
         """Packed positions of a stretch's events that are to be explained, and the rows before them: those of
         the first wave had `state`, the others what their patient's event in the wave before left."""
-        wanted = (risk >= self._explain_from).cpu().numpy()
-        wanted &= kinds[stretch.start : stretch.stop] != Kind.DISCHARGE
-        chosen = np.flatnonzero(wanted)
+        chosen = np.flatnonzero((risk >= self._explain_from).cpu().numpy())
         ends = np.cumsum(stretch.sizes)
         before = np.arange(ends[-1]) - np.repeat([0, *stretch.sizes[:-1]], stretch.sizes)
         first, later = chosen[chosen < ends[0]], chosen[chosen >= ends[0]]
@@ -167,109 +242,104 @@ class Stepper:
         return chosen + stretch.start, torch.cat(rows)
 
     def _explained(
-        self, causes: list[tuple[NDArray[np.int64], Tensor]], values: Tensor, elapsed: Tensor, hours: Tensor
+        self, causes: list[tuple[NDArray[np.int64], Tensor]], given: _Inputs
     ) -> tuple[NDArray[np.int64], tuple[NDArray[Any], ...]]:
         positions = np.concatenate([chosen for chosen, _ in causes]) if causes else np.empty(0, np.int64)
         if self._explain is None or not len(positions):
             return positions, ()
         reach("explain")
-        index = self._put(positions)
-        events = (part.index_select(0, index) for part in (values, elapsed, hours))
-        return positions, self._explain(torch.cat([rows for _, rows in causes]), *events)
+        of = given.take(self._put(positions))
+        rows = torch.cat([rows for _, rows in causes])
+        return positions, self._explain(rows, of.values, of.elapsed, of.hours, of.at)
 
     def _begin(
-        self, rows: Tensor, first: slice, kinds: NDArray[np.int8], timeline: Timeline, statics: Tensor
+        self, rows: Tensor, first: slice, admitted: NDArray[np.bool_], timeline: Timeline, statics: Tensor
     ) -> Tensor:
-        """The rows with the stays begun that a stretch's first wave begins: where there was one before,
-        nothing of it is kept; where it is an admission, its statics are applied."""
-        if len(again := np.flatnonzero(timeline.again[first])):
-            rows = rows.index_copy(0, self._put(again), self._fresh.expand(len(again), -1))
-        if len(admissions := np.flatnonzero(kinds[first] == Kind.ADMISSION)):
+        """The rows with the stays begun that a stretch's first wave begins: nothing of what was known before
+        is kept; if it is an admission, its statics are applied."""
+        if len(begins := np.flatnonzero(timeline.begins[first])):
+            rows = rows.index_copy(0, self._put(begins), self._fresh.expand(len(begins), -1))
+        if len(admissions := np.flatnonzero(admitted[first])):
             index = self._put(admissions)
-            admitted = self._model.admit(rows.index_select(0, index), statics[first].index_select(0, index))
-            rows = rows.index_copy(0, index, admitted)
+            known = self._model.admit(rows.index_select(0, index), statics[first].index_select(0, index))
+            rows = rows.index_copy(0, index, known)
         return rows
-
-    def _latest(self, rows: Tensor, after: Tensor, stretch: _Stretch, kinds: NDArray[np.int8]) -> Tensor:
-        """The patients' rows [G, D] after a stretch: that of the last event, fresh where it is a
-        discharge."""
-        positions = np.zeros(stretch.sizes[0], np.int64)
-        begin = 0
-        for size in stretch.sizes:
-            positions[:size] = np.arange(begin, begin + size)
-            begin += size
-        latest = after.index_select(0, self._put(positions))
-        discharged = np.flatnonzero(kinds[stretch.last] == Kind.DISCHARGE)
-        if len(discharged):
-            latest.index_copy_(0, self._put(discharged), self._fresh.expand(len(discharged), -1))
-        return torch.cat([latest, rows[len(latest) :]]) if len(latest) < len(rows) else latest
 
     def _put(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(self._fresh.device, non_blocking=True)
 
 
-def _dropped(slots: Slot, unsound: NDArray[np.int64], found: int) -> NDArray[np.int64]:
-    """Rows to leave out of the next try: each patient's first unsound one, or, from try `PATIENCE` on, all of
-    the patient's. unsound: rows in packed order."""
-    if found >= PATIENCE:
-        return np.flatnonzero(np.isin(slots, slots[unsound]))
+def _first_unsound(slots: Slot, walked: _Walked, outcome: _Outcome) -> NDArray[np.int64]:
+    """Rows, of all events that were tried, of each patient's first event that is not sound."""
+    unsound = np.flatnonzero(walked.scored)[walked.packing.order[~outcome.finite]]
     return unsound[np.unique(slots[unsound], return_index=True)[1]]
 
 
-def _stretches(packing: Packing, begins: NDArray[np.bool_], ends: NDArray[np.bool_]) -> Iterator[_Stretch]:
-    """The waves in order, cut before one in which a stay begins anew and after one in which one ends."""
+def _stretches(packing: Packing, begins: NDArray[np.bool_]) -> Iterator[_Stretch]:
+    """The waves in order, cut before one in which a stay begins."""
     begin = start = 0
     sizes: list[int] = []
     for size in packing.sizes.tolist() or [0]:
-        wave = slice(start, start + size)
-        if sizes and begins[wave].any():
+        if sizes and begins[start : start + size].any():
             yield _Stretch(begin, sizes)
             begin, sizes = start, []
         sizes.append(size)
         start += size
-        if ends[wave].any():
-            yield _Stretch(begin, sizes)
-            begin, sizes = start, []
-    if sizes:
-        yield _Stretch(begin, sizes)
+    yield _Stretch(begin, sizes)
 
 
-def _moments(events: Events, stream_times: NDArray[np.int64], packing: Packing) -> Moments:
-    order = packing.order
-    return Moments(events.kinds[order], events.observed_at[order], events.offsets[order], stream_times[order])
+def _keep_latest(rows: Tensor, after: Tensor, sizes: list[int]) -> None:
+    """Set the patients' rows [G, D] to the last of `after`, [N, D], that each has; sizes: of its waves."""
+    begin = 0
+    for size in sizes:
+        rows[:size].copy_(after[begin : begin + size])
+        begin += size
 
 
 def _joined(parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _statics(events: Events) -> NDArray[np.float32]:
-    """A row of statics for each event, NaN for those that are no admission."""
+def _statics(events: Events, packing: Packing, timeline: Timeline) -> NDArray[np.float32]:
+    """In packed order: a row of statics for each event, NaN for those that are no admission and for those of
+    an admission that a newer one has replaced."""
     dense = np.full((len(events), events.statics.shape[1]), np.nan, np.float32)
     dense[events.kinds == Kind.ADMISSION] = events.statics
+    dense = dense[packing.order]
+    dense[~timeline.described] = np.nan
     return dense
 
 
-def _scores(events: Events, packing: Packing, timeline: Timeline, outcome: _Outcome) -> Scores:
-    """In the order of the events, without the discharges."""
-    place = np.empty(len(events), np.int64)
-    place[packing.order] = np.arange(len(events))
-    scored = events.kinds != Kind.DISCHARGE
-    place = place[scored]
+def _scores(walked: _Walked, outcome: _Outcome) -> Scores:
+    """In the order of the events."""
+    order, timeline = walked.packing.order, walked.timeline
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
     return Scores(
-        events.keep(scored),
+        walked.events,
         outcome.risk[place],
         timeline.counts[place],
         timeline.late[place],
-        outcome.vitals[place],
-        outcome.ages[place],
-        _contributions(packing, scored, outcome),
+        timeline.closed[place],
+        timeline.vitals[place],
+        timeline.ages[place],
+        timeline.places[place],
+        _contributions(walked, outcome),
     )
 
 
-def _contributions(packing: Packing, scored: NDArray[np.bool_], outcome: _Outcome) -> Contributions | None:
-    """scored: bool [N], the events that have a score."""
+def _contributions(walked: _Walked, outcome: _Outcome) -> Contributions | None:
+    """With the last vital signs as they were measured. Of one that the model was not shown the value is NaN,
+    which leaves it out: all else in its row is of the value that the model carries instead."""
     if not len(outcome.explained):
         return None
-    rows = np.cumsum(scored) - 1
-    return Contributions(rows[packing.order[outcome.explained]], *outcome.explanation)
+    variables, effects, values, previous, gaps, extremes, ages = outcome.explanation
+    last, since = (part[outcome.explained] for part in (walked.timeline.vitals, walked.timeline.ages))
+    every = np.full((len(last), walked.events.values.shape[1]), np.nan, np.float32)
+    every[:, VITAL_COLUMNS] = last
+    vitals = shown(every)[0][:, VITAL_COLUMNS]
+    for column, variable in enumerate(VITAL_COLUMNS.tolist()):
+        rows, places = np.nonzero((variables == variable) & np.isfinite(values))
+        values[rows, places], ages[rows, places] = vitals[rows, column], since[rows, column]
+    rows = walked.packing.order[outcome.explained]
+    return Contributions(rows, variables, effects, values, previous, gaps, extremes, ages)

@@ -1,7 +1,12 @@
+import json
+
 import numpy as np
 import pytest
 
+from model.variables import INDEX
 from stream.alert.vitals import SIGNS, VitalSigns
+from stream.decode.decoder import Decoder
+from stream.records import Records
 
 COLUMNS = ("HR", "SysABP", "NISysABP", "RespRate", "Temp", "SaO2", "FiO2", "GCS")
 WELL = {
@@ -49,6 +54,35 @@ CHART = {
 )
 def test_each_parameter_follows_the_colleges_chart(variable: str, level: float, points: int) -> None:
     assert assess({variable: level}).news2[0] == points
+
+
+BETWEEN = {
+    "RespRate": {8.49: 3, 8.5: 1, 11.5: 0, 20.49: 0, 20.5: 2, 24.5: 3},
+    "SaO2": {91.49: 3, 91.5: 2, 93.5: 1, 95.49: 1, 95.5: 0},
+    "FiO2": {0.2095: 0, 0.214: 0, 0.215: 2},
+    "SysABP": {90.49: 3, 90.5: 2, 100.5: 1, 110.5: 0, 219.49: 0, 219.5: 3},
+    "HR": {40.49: 3, 40.5: 1, 50.5: 0, 90.49: 0, 90.5: 1, 110.5: 2, 130.5: 3},
+    "Temp": {35.04: 3, 35.05: 1, 36.05: 0, 38.04: 0, 38.05: 1, 39.04: 1, 39.05: 2},
+}
+
+
+@pytest.mark.parametrize(
+    ("variable", "level", "points"), [(name, *cell) for name, row in BETWEEN.items() for cell in row.items()]
+)
+def test_what_lies_between_two_bands_is_rounded_half_up(variable: str, level: float, points: int) -> None:
+    """As it comes out of the decoder, in float32, where no edge of the temperature is exact."""
+    sent = json.dumps({"patient_id": "p1", "observed_at": 1_700_000_000_000, "values": {variable: level}})
+    one = np.zeros(1, np.int64)
+    records = Records("t", [sent.encode()], [b"p1"], one.astype(np.int32), one, one)
+    (decoded,) = Decoder(1_000_000, 300).decode(records).events.values[:, INDEX[variable]]
+    assert assess({variable: decoded}).news2[0] == points
+
+
+@pytest.mark.parametrize("variable", ["HR", "RespRate"])
+def test_an_arrest_scores_three(variable: str) -> None:
+    assessment = assess({variable: 0})
+    assert assessment.news2[0] == 3
+    assert assessment.complete[0]
 
 
 def test_points_add_up() -> None:

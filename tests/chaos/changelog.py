@@ -1,6 +1,8 @@
 """Reads the state changelog by its documented layout, with nothing of `stream`.
 
-patient    magic u4 | version u2 = 1 | kind u2 = 0 | model u8 | stay 6 i8 | digest u8 | row D f4 | check u8
+patient    magic u4 | version u2 = 2 | kind u2 = 0 | model u8
+           | stay 13 i8, 5 u8, 32 u4, 32 u2, 9 i8, 9 f4, 4 bytes
+           | row D f4 | hash of the texts u8 | check u8 | texts
 partition  magic u4 | version u2 = 2 | kind u2 = 1 | model u8 | next offset i8 | stream time i8
            | input's id 16 bytes | changelog's id 16 bytes | check u8
 ended      as partition, version 1, without ids, kind u2 = 2, under the patient's key: as if it were gone
@@ -14,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from tests.chaos.reading import Row
@@ -21,18 +24,27 @@ from tests.chaos.reading import Row
 PATIENT, PARTITION, ENDED = 0, 1, 2
 PARTITION_KEY = b"\xffpartition"
 HEAD = struct.Struct("<4sHHQ")
-STAY = struct.Struct("<6qQ")
+STAY = struct.Struct("<13q5Q32I32H9q9f4x")
 MARK = struct.Struct("<qq16s16sQ")
-CHECK_BYTES = 8
-STAY_FIELDS = ("started_at", "observed_at", "seen_at", "next_offset", "events", "admitted", "digest")
+HASH, CHECK_BYTES = struct.Struct("<Q"), 16
+TIMES = ("started_at", "observed_at", "expires_at", "next_offset", "events", "admitted_at", "described_at")
+STAY_FIELDS = (
+    *TIMES,
+    *("closed_at", "cancelled_at", "floor", "placed_at", "remembered", "left_at"),
+    *("encounter", "unit", "bed", "left", "closed_of"),
+    *(f"{name} {place}" for name in ("recent", "recent_high") for place in range(32)),
+    *(f"{name} {place}" for name in ("measured_at", "vitals") for place in range(9)),
+)
 
 
 class State(NamedTuple):
-    """stay: as `STAY_FIELDS`. row: float32 [D], with four bytes of zero at the end where D is odd."""
+    """stay: as `STAY_FIELDS`. row: float32 [D], with four bytes of zero at the end where D is odd. texts: of
+    encounter, unit and bed."""
 
     model: int
     stay: tuple[int, ...]
     row: NDArray[np.float32]
+    texts: bytes
 
 
 class Mark(NamedTuple):
@@ -70,15 +82,22 @@ def final(rows: Iterable[Row]) -> Final:
 
 def _head(value: bytes, kind: int) -> int:
     magic, version, found, model = HEAD.unpack_from(value)
-    assert (magic, version, found) == (b"VSST", 1 + kind, kind), f"no record of kind {kind}: {value[:16]!r}"
+    assert (magic, version, found) == (b"VSST", 2, kind), f"no record of kind {kind}: {value[:16]!r}"
     return int(model)
 
 
 def _state(value: bytes) -> State:
     model = _head(value, PATIENT)
-    begin = HEAD.size + STAY.size
-    row = np.frombuffer(value[begin:-CHECK_BYTES], "<f4")
-    return State(model, STAY.unpack_from(value, HEAD.size), row)
+    texts = _texts(value)
+    row = np.frombuffer(value[HEAD.size + STAY.size : len(value) - len(texts) - CHECK_BYTES], "<f4")
+    return State(model, STAY.unpack_from(value, HEAD.size), row, texts)
+
+
+def _texts(value: bytes) -> bytes:
+    """What stands after the checks, a JSON list, if it is what the first of them says."""
+    begin = value.rfind(b'["')
+    (expected,) = HASH.unpack_from(value, max(begin - CHECK_BYTES, 0))
+    return value[begin:] if xxhash.xxh3_64_intdigest(value[begin:]) == expected else b""
 
 
 def _mark(value: bytes) -> Mark:

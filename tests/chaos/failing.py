@@ -28,7 +28,8 @@ STANDING_BY = {name for name in NAMES if name.startswith("replica.")}
 OFTEN = {
     "source.poll", "source.poll.done", "batch.gather", "batch.gather.done", "polled", "decode.decode",
     "decode.decode.done", "store.admit", "store.admit.done", "before_step", "model.scan", "explain",
-    "store.write", "store.write.done", "after_step", "drift.observe", "assess.assess", "encode.encode",
+    "store.write_rows", "store.write_rows.done", "store.write_stays.done", "after_step", "drift.observe",
+    "assess.assess", "encode.encode",
     "sink.send", "sink.send.done", "scores_sent", "commit.add", "commit.add.done", "acknowledged",
     "sink.service", "before_changelog", "sink.commit", "sink.commit.done", "source.commit",
     "source.commit.done", "store.take_changes", "store.take_changes.done", "changelog.encode",
@@ -38,8 +39,8 @@ OFTEN = {
 ROAMING = 2
 """The slot of a worker that is no static member: the others rebalance when it fails."""
 HANGING = (
-    "source.poll", "decode.decode", "store.write.done", "sink.send.done", "acknowledged", "offsets_sent",
-    "rebalance.on_assigned", "rebalance.on_revoked", "restore.poll.done", "restore.handover",
+    "source.poll", "decode.decode", "store.write_stays.done", "sink.send.done", "acknowledged",
+    "offsets_sent", "rebalance.on_assigned", "rebalance.on_revoked", "restore.poll.done", "restore.handover",
     "store.install", "sink.reset", "replica.poll", "source.close", "sink.close",
 )  # fmt: skip
 """Where workers hang: on the loop's thread and on each of the others."""

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
 
-from stream.ingest.faults import Faulty
+from stream.ingest.faults import Faulty, Shares
 from stream.ingest.simulator import Ward
 
 TICK_S = 0.02
@@ -31,7 +31,8 @@ class Feed:
         self.sent = 0
         self._rate, self._topic = rate, topic
         start = int(time.time() * 1000) - BEGAN_AGO_MS
-        self._timeline = Faulty(Ward(patients, seed, start, INTERVAL_S, topic=topic), FAULTY, seed)
+        ward = Ward(patients, seed, start, INTERVAL_S, topic=topic)
+        self._timeline = Faulty(ward, Shares(repeated=FAULTY / 2, unreadable=FAULTY), seed)
         self._rng = np.random.default_rng(seed)
         self._producer = Producer(
             {

@@ -15,7 +15,7 @@ PATIENTS = 200
 SEED = 20
 RAISING = {
     "exactly_once": ("after_step", "offsets_sent", "restore.poll.done", "source.close"),
-    "at_least_once": ("store.write.done", "source.commit.done", "acknowledged", "restored"),
+    "at_least_once": ("store.write_stays.done", "source.commit.done", "acknowledged", "restored"),
 }
 HANGING: dict[str, tuple[str, ...]] = {"exactly_once": ("decode.decode",), "at_least_once": ()}
 """A few of all: the full version has each."""

@@ -26,7 +26,7 @@ def sound() -> Written:
         found.order.setdefault(0, []).append((0, offset))
     found.letters[REFUSED] = Letter(b"p", b"bad", b"not_json", b"decode")
     found.letter_counts[REFUSED] = 1
-    found.state.patients[0, b"p"] = State(1, (0, 0, 0, 5, 4, 1, 9), np.ones(4, np.float32))
+    found.state.patients[0, b"p"] = State(1, (0, 0, 0, 5, 4, 1, 9), np.ones(4, np.float32), b"")
     found.state.marks[0] = Mark(EVENTS, 5)
     return found
 

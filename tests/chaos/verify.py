@@ -132,15 +132,15 @@ class Verdict:
         return self.complaints
 
     def _account(self, inputs: Iterable[Row]) -> int:
-        """Every input is scored once or refused once by the reference, or is a discharge; how many there are.
-        The bytes of what was refused are unchanged."""
+        """Every input is scored once or refused once by the reference, or is none that has a score; how many
+        there are. The bytes of what was refused are unchanged."""
         reference, mine = self._reference, self._mine
         astray, changed, count = [], [], 0
         for row in inputs:
             count += 1
             place = row.partition, row.offset
             times = reference.score_counts[place] + reference.letter_counts[place]
-            if times != 1 and not (times == 0 and _is_discharge(row.value)):
+            if times != 1 and not (times == 0 and _has_no_score(row.value)):
                 astray.append(place)
             letter = mine.letters.get(place)
             if letter is not None and (letter.key, letter.value) != (row.key, row.value):
@@ -181,7 +181,7 @@ class Verdict:
             one, other = mine.get(who), reference.get(who)
             if one is None or other is None:
                 wrong.append(f"{who}: {'missing' if one is None else 'should be forgotten'}")
-            elif one.stay != other.stay or one.model != other.model:
+            elif one.stay != other.stay or one.model != other.model or one.texts != other.texts:
                 wrong.append(f"{who}: stay {one.stay}, reference {other.stay} ({changelog.STAY_FIELDS})")
             elif one.row.shape != other.row.shape or not np.allclose(
                 one.row, other.row, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True
@@ -259,9 +259,9 @@ def _differ(one: Letter, other: Letter) -> bool:
     return one != other
 
 
-def _is_discharge(value: bytes | None) -> bool:
+def _has_no_score(value: bytes | None) -> bool:
     try:
         event = json.loads(value or b"")
     except ValueError:
         return False
-    return isinstance(event, dict) and event.get("type") == "discharge"
+    return isinstance(event, dict) and event.get("type") in ("discharge", "transfer")

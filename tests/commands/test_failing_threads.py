@@ -77,5 +77,5 @@ def test_watch_ends_with_its_tails(settings: Settings) -> None:
     code, last = dying(*place, "watch", *where)
     assert (code, last.split(" at ")[0]) == (
         1,
-        f"vitalstream: the tail of {settings.observations_topic} thread failed: MemoryError",
+        f"vitalstream: the tail of {settings.scores_topic} thread failed: MemoryError",
     )

@@ -13,6 +13,7 @@ from stream.commit.committer import MANY, SELDOM, AtLeastOnce, Committer, Exactl
 from stream.errors import CommitError
 from stream.records import Outgoing
 from stream.state.changelog import PARTITION_KEY, Changelog, Mark
+from stream.state.slots import Slot
 from stream.state.store import StateStore
 
 INTERVAL, MAX_EVENTS = 0.1, 10_000
@@ -68,7 +69,13 @@ class Epochs:
         partitions = np.array([partition], np.int32)
         slots = self.store.admit([patient], partitions)
         self.store.stream_times(partitions, np.array([1000 + len(self.log.told)]))
-        self.store.write(slots, torch.ones(1, 3), self.store.stays(slots))
+        self._write(slots)
+
+    def _write(self, slots: Slot) -> None:
+        stays = self.store.stays(slots)
+        stays["expires_at"] = 1000
+        self.store.write_rows(slots, torch.ones(len(slots), 3))
+        self.store.write_stays(slots, stays)
 
     def committed(self) -> list[dict[int, int]]:
         return [told[2] for told in self.log.told if told[0] == "transaction"]
@@ -79,7 +86,7 @@ class Epochs:
         slots = self.store.admit(ids, partitions)
         self.store.take_changes()
         some = slots[:touched]
-        self.store.write(some, torch.ones(touched, 3), self.store.stays(some))
+        self._write(some)
         self.committer.add({0: touched}, events or touched)
 
 

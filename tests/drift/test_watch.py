@@ -33,7 +33,16 @@ def scored(values: np.ndarray, risks: np.ndarray, kind: Kind = Kind.OBSERVATION)
     events.values[:] = values
     nothing = np.zeros(len(values), np.float32)
     counts = np.zeros(len(values), np.int64)
-    return Scores(events, risks.astype(np.float32), counts, counts > 0, nothing[:, None], nothing[:, None])
+    return Scores(
+        events,
+        risks.astype(np.float32),
+        counts,
+        late=counts > 0,
+        closed=counts > 0,
+        vitals=nothing[:, None],
+        ages=nothing[:, None],
+        places=events.places,
+    )
 
 
 def feed(watch: Watch, values: np.ndarray, risks: np.ndarray, size: int = SAMPLE) -> Drift:

@@ -21,9 +21,11 @@ from stream.publish import dead_letters
 from stream.publish.scores import ScoreEncoder
 from stream.records import Outgoing
 from stream.scoring import Scoring
+from stream.state import walk
 from stream.state.changelog import Changelog
 from stream.state.placement import Placement
 from stream.state.store import StateStore
+from stream.step import stepper
 from stream.step.stepper import Stepper
 from tests.memory import MemorySink, run_through
 
@@ -32,11 +34,11 @@ SENTINELS = (PATIENT, "ZQ7", str(VALUE))
 NOW = int(time.time() * 1000)
 CALLS = [
     (decoder.Decoder, "decode"), (decoder, "_matrix"), (reasons, "_parse"), (Placement, "check"),
-    (StateStore, "admit"), (StateStore, "stream_times"), (StateStore, "remember"), (StateStore, "write"),
-    (StateStore, "release"), (StateStore, "take_changes"), (Stepper, "step"), (RiskModel, "scan"),
-    (RiskModel, "admit"), (RiskModel, "vitals"), (Watch, "observe"), (VitalSigns, "assess"),
-    (ScoreEncoder, "encode"), (dead_letters, "encode"), (MemorySink, "send"), (Committer, "add"),
-    (Changelog, "encode"), (Scoring, "score"),
+    (StateStore, "admit"), (StateStore, "stream_times"), (Stepper, "step"), (stepper, "walk"),
+    (walk, "steady"), (walk, "carry_at_once"), (walk, "rule"), (RiskModel, "scan"), (RiskModel, "admit"),
+    (StateStore, "write_rows"), (StateStore, "write_stays"), (StateStore, "take_changes"), (Watch, "observe"),
+    (VitalSigns, "assess"), (ScoreEncoder, "encode"), (dead_letters, "encode"), (MemorySink, "send"),
+    (Committer, "add"), (Changelog, "encode"), (Scoring, "score"),
 ]  # fmt: skip
 
 
@@ -46,8 +48,10 @@ def log() -> Iterator[tuple[bytes, bytes]]:
     for later in range(3):
         measured = {"observed_at": NOW - 4000 + later, "values": {"HR": VALUE, "Temp": VALUE}}
         yield PATIENT.encode(), json.dumps(event | measured).encode()
-    yield PATIENT.encode(), json.dumps(event | {"values": {"HR": str(VALUE)}}).encode()
+    yield PATIENT.encode(), json.dumps(event | {"values": [VALUE]}).encode()
     yield PATIENT.encode(), json.dumps(event | {"type": "discharge"}).encode()
+    other = f"{PATIENT}-2"
+    yield other.encode(), json.dumps(event | {"patient_id": other, "values": {"HR": VALUE}}).encode()
 
 
 def project_objects(trace: TracebackType | None) -> Iterator[object]:

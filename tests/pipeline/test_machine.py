@@ -41,7 +41,9 @@ PLACES, RATES = st.integers(0, len(PATIENTS) - 1), st.integers(10, 300)
 PARTITION, SLOT = st.integers(0, PARTITIONS - 1), st.sampled_from(SLOTS)
 FAILPOINTS = st.one_of(
     st.sampled_from(sorted(NAMES)),
-    st.sampled_from(["store.admit.done", "before_step", "store.write.done", "after_step", "encode.encode"]),
+    st.sampled_from(
+        ["store.admit.done", "before_step", "store.write_stays.done", "after_step", "encode.encode"]
+    ),
     st.sampled_from(["scores_sent", "dead_letters_sent", "commit.add", "before_changelog", "committed"]),
 )
 """All of them, and often those between a poll and its commit."""

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from model.variables import INDEX
-from stream.state.stays import MS_PER_HOUR
+from stream.state.stays import REMEMBERED
+from stream.state.walk import MS_PER_HOUR
 from stream.topics import partition_of
 from tests.pipeline.cluster import Cluster, Record
 
 PARTITIONS = 2
-EXPIRE_H = 72
+EXPIRE_H, GRACE_H = 72, 0
 BEGIN_MS = int(time.time() * 1000) - 2000 * 3_600_000
 HR = INDEX["HR"]
 
@@ -30,7 +31,6 @@ class Fold:
 
     name, target, hash, reference = "fold", "nothing", "ab" * 32, None
     alert_threshold, warm_after, state_size = 0.5, 1, 1
-    vital_columns = ("HR", "FiO2")
 
     def initial_state(self) -> Tensor:
         return torch.zeros(1)
@@ -39,7 +39,13 @@ class Fold:
         return state
 
     def scan(
-        self, state: Tensor, values: Tensor, elapsed: Tensor, hours: Tensor, sizes: Sequence[int]
+        self,
+        state: Tensor,
+        values: Tensor,
+        elapsed: Tensor,
+        hours: Tensor,
+        sizes: Sequence[int],
+        at: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         rows, begin = [state], 0
         for size in sizes:
@@ -47,9 +53,6 @@ class Fold:
             begin += size
         states = torch.cat(rows[1:])
         return states, states[:, 0] / 1024
-
-    def vitals(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.full((len(state), 2), torch.nan), torch.zeros(len(state), 2)
 
 
 def patients(partition: int, count: int) -> list[str]:
@@ -75,8 +78,11 @@ class Stay:
     value: float = 0.0
     events: int = 0
     admitted: bool = False
-    seen_ms: int = 0
-    last: str | None = None
+    closed: bool = False
+    begun_ms: int = 0
+    closed_ms: int = 0
+    expires_ms: float = 0
+    recent: tuple[str, ...] = ()
 
 
 @dataclass
@@ -90,12 +96,12 @@ class Ward:
     sent: int = 0
 
     def observe(self, place: int, rate: int, minutes: int, *, again: bool = False) -> None:
-        """An observation of patient `place`; `again`: one that repeats the patient's last event."""
+        """An observation of patient `place`; `again`: one that repeats the oldest event remembered."""
         partition, patient = PATIENTS[place]
         self.now[partition] += minutes * 60_000
         stay = self._stay(partition, patient)
-        again = again and bool(stay.last) and not self._over(partition, stay)
-        name = stay.last if again and stay.last else self._name()
+        again = again and bool(stay.recent) and not self._over(partition, stay)
+        name = stay.recent[0] if again else self._name()
         offset = self._send(place, name, values={"HR": rate})
         if again:
             self.expected[partition, offset] = Expected(code="duplicate")
@@ -107,15 +113,23 @@ class Ward:
         stay = self._stay(partition, patient)
         name = self._name()
         offset = self._send(place, name, type="admission", static={})
-        if stay.admitted and stay.events:
-            self._begin(partition, patient)
+        if self._over(partition, stay):
+            stay = self._begin(partition, patient)
+        elif (stay.admitted or stay.closed) and self._later(partition, stay):
+            self.stays[partition, patient] = stay = Stay(recent=stay.recent)
         self._score(partition, patient, offset, 0, name)
-        self._stay(partition, patient).admitted = True
+        stay.admitted, stay.begun_ms = True, self.now[partition]
 
     def discharge(self, place: int) -> None:
         partition, patient = PATIENTS[place]
-        offset = self._send(place, self._name(), type="discharge")
-        self.stays.pop((partition, patient), None)
+        name = self._name()
+        offset = self._send(place, name, type="discharge")
+        stay = self._stay(partition, patient)
+        if self._over(partition, stay):
+            stay = self._begin(partition, patient)
+        stay.closed, stay.closed_ms = True, self.now[partition]
+        stay.expires_ms = self.now[partition] + GRACE_H * MS_PER_HOUR
+        self._remember(stay, name)
         self.expected[partition, offset] = Expected()
 
     def rubbish(self, place: int) -> None:
@@ -171,11 +185,20 @@ class Ward:
     def _stay(self, partition: int, patient: str) -> Stay:
         return self.stays.setdefault((partition, patient), Stay())
 
-    def _begin(self, partition: int, patient: str) -> None:
+    def _begin(self, partition: int, patient: str) -> Stay:
         self.stays[partition, patient] = Stay()
+        return self.stays[partition, patient]
 
     def _over(self, partition: int, stay: Stay) -> bool:
-        return bool(stay.events) and self.now[partition] - stay.seen_ms > EXPIRE_H * MS_PER_HOUR
+        return 0 < stay.expires_ms < self.now[partition]
+
+    def _later(self, partition: int, stay: Stay) -> bool:
+        """Whether an admission now is another than that of the stay, and after its discharge."""
+        now = self.now[partition]
+        return now > stay.closed_ms if stay.closed else now > stay.begun_ms
+
+    def _remember(self, stay: Stay, name: str) -> None:
+        stay.recent = (*stay.recent, name)[-REMEMBERED:]
 
     def _score(self, partition: int, patient: str, offset: int, rate: int, name: str) -> None:
         if self._over(partition, self._stay(partition, patient)):
@@ -183,6 +206,8 @@ class Ward:
         stay = self._stay(partition, patient)
         stay.value = float(np.float32(stay.value) / np.float32(2) + np.float32(rate))
         stay.events += 1
-        stay.seen_ms, stay.last = self.now[partition], name
+        if not stay.closed:
+            stay.expires_ms = self.now[partition] + EXPIRE_H * MS_PER_HOUR
+        self._remember(stay, name)
         risk = float(np.float32(stay.value) / np.float32(1024))
         self.expected[partition, offset] = Expected(risk, stay.events)

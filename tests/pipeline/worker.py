@@ -11,7 +11,7 @@ from stream.lifecycle import WorkerState
 from stream.pipeline import Pipeline
 from stream.settings import load
 from tests.pipeline.cluster import CLUSTERS, Cluster, Member
-from tests.pipeline.ward import PARTITIONS
+from tests.pipeline.ward import EXPIRE_H, GRACE_H, PARTITIONS
 
 RESTORE_TIMEOUT_S = 5.0
 SCORES, DEAD_LETTERS, INPUT = "vitals.risk-scores.v1", "vitals.dead-letters.v1", "vitals.observations.v1"
@@ -34,7 +34,8 @@ class MemoryWorker:
             "commit_events": 1,
             "max_batch": BATCH,
             "max_wait": 0,
-            "expire_after": 72 * 3600.0,
+            "expire_after": EXPIRE_H * 3600.0,
+            "discharge_grace": GRACE_H * 3600.0,
         }
         self.cluster = cluster
         self.pipeline: Pipeline = assembly.build_worker(load(own | flags, environment={})).pipeline
@@ -45,7 +46,8 @@ class MemoryWorker:
         self.source.subscribe(INPUT, assembly.watched("rebalance", self.pipeline), held=True)
 
     def turn(self) -> int:
-        """One turn, and the restorations that it began."""
+        """One turn, in which who is gone is cleared away, and the restorations that it began."""
+        self.pipeline._tidied = 0.0
         arrived = self.pipeline.turn(0)
         until = time.monotonic() + RESTORE_TIMEOUT_S
         while self.pipeline.state is WorkerState.RUNNING and self._restoring:

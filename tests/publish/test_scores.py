@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import strategies as st
 
 from model.variables import INDEX, VITAL_SIGNS
 from stream.contracts import RiskScore
-from stream.publish.scores import ScoreEncoder
+from stream.publish.scores import MEMBERS, ScoreEncoder
 from stream.records import Assessment, Contributions, Outgoing, Scores
 from stream.state.changelog import TopicIds
+from stream.state.names import Names
 from tests.events import Event, columns
 
 SIGNS = [sign.name for sign in VITAL_SIGNS]
@@ -48,7 +50,11 @@ def assessed(draw: st.DrawFn) -> tuple[Scores, Assessment]:
     def column(values: st.SearchStrategy[object], kind: type) -> np.ndarray:
         return np.array(draw(st.lists(values, min_size=count, max_size=count)), kind)
 
-    log = [Event(name, draw(st.integers(0, 2**40)), partition=draw(st.integers(0, 999))) for name in patients]
+    place = {one: draw(st.sampled_from(["", "", '"', "é", "icu 2"])) for one in ("encounter", "unit", "bed")}
+    log = [
+        Event(name, draw(st.integers(0, 2**20)), partition=draw(st.integers(0, 999)), **place)
+        for name in patients
+    ]
     events = columns(log, draw(whole))
     nothing = np.empty((count, 0), np.float32)
     scores = Scores(
@@ -56,8 +62,10 @@ def assessed(draw: st.DrawFn) -> tuple[Scores, Assessment]:
         column(st.floats(0, 1, width=32), np.float32),
         column(st.integers(1, 2**40), np.int64),
         column(st.booleans(), np.bool_),
+        column(st.booleans(), np.bool_),
         nothing,
         nothing,
+        events.places,
     )
     assessment = Assessment(
         column(st.integers(0, 2 ** len(SIGNS) - 1), np.int64),
@@ -68,18 +76,42 @@ def assessed(draw: st.DrawFn) -> tuple[Scores, Assessment]:
 
 
 def encoder(
-    source: str = "in", name: str = "gru-64", target: str = "death", warm_up: int = 10
+    source: str = "in",
+    name: str = "gru-64",
+    target: str = "death",
+    warm_up: int = 10,
+    texts: Mapping[int, str] | None = None,
 ) -> ScoreEncoder:
     return ScoreEncoder(
-        "out", source=source, model_name=name, model_hash=HASH, target=target, signs=SIGNS, warm_up=warm_up
+        "out",
+        source=source,
+        model_name=name,
+        model_hash=HASH,
+        target=target,
+        signs=SIGNS,
+        warm_up=warm_up,
+        names=names_of(texts or {}),
     )
+
+
+def names_of(texts: Mapping[int, str]) -> Names:
+    known = Names()
+    known.learn(texts)
+    return known
 
 
 def one(patient: str, encoder: ScoreEncoder) -> Outgoing:
     column = np.zeros(1, np.int64)
-    nothing = np.empty((1, 0), np.float32)
+    nothing, places = np.empty((1, 0), np.float32), np.zeros((1, 3), np.uint64)
     scores = Scores(
-        columns([Event(patient, 0)]), column.astype(np.float32), column + 1, column > 0, nothing, nothing
+        columns([Event(patient, 0)]),
+        column.astype(np.float32),
+        column + 1,
+        column > 0,
+        column > 0,
+        nothing,
+        nothing,
+        places,
     )
     return encoder.encode(scores, Assessment(column, column, column > 0), SCORED_AT)
 
@@ -89,7 +121,9 @@ def test_a_score_is_a_risk_score_and_holds_what_went_in(
     given_: tuple[Scores, Assessment], source: str, name: str, target: str, warm_up: int
 ) -> None:
     scores, assessment = given_
-    outgoing = encoder(source, name, target, warm_up).encode(scores, assessment, SCORED_AT)
+    outgoing = encoder(source, name, target, warm_up, scores.events.names).encode(
+        scores, assessment, SCORED_AT
+    )
     events = scores.events
     assert len(outgoing) == len(scores)
     assert outgoing.keys == events.patients
@@ -102,6 +136,10 @@ def test_a_score_is_a_risk_score_and_holds_what_went_in(
         assert read.model_dump(exclude={"risk", "contributors"}) == {
             "id": f"{source}/{partition}/{offset}/{HASH[:16]}",
             "patient_id": events.patients[row].decode(),
+            **{
+                member: events.names.get(int(key))
+                for member, key in zip(MEMBERS, events.places[row], strict=True)
+            },
             "observed_at": events.observed_at[row],
             "scored_at": SCORED_AT,
             "target": target,
@@ -109,21 +147,22 @@ def test_a_score_is_a_risk_score_and_holds_what_went_in(
             "state": {
                 "events": scores.counts[row],
                 "warm": scores.counts[row] >= warm_up,
-                "confidence": read.state.confidence,
+                "coverage": read.state.coverage,
                 "late": scores.late[row],
+                "closed": scores.closed[row],
                 "stale": [sign for bit, sign in enumerate(SIGNS) if assessment.stale[row] >> bit & 1],
             },
             "news2": {"score": assessment.news2[row], "complete": assessment.complete[row]},
             "source": {"topic": source, "partition": partition, "offset": offset},
         }
-        fresh = 1 - len(read.state.stale) / len(SIGNS) if read.state.warm else 0
-        assert read.state.confidence == pytest.approx(fresh, abs=0.005)
+        assert read.state.coverage == pytest.approx(1 - len(read.state.stale) / len(SIGNS), abs=0.005)
         assert abs(read.risk - float(scores.risk[row])) <= 5.1e-7
-        assert json.loads(value) == json.loads(read.model_dump_json(exclude={"contributors"}))
+        assert json.loads(value) == json.loads(read.model_dump_json(exclude_none=True))
 
 
 def test_contributors_are_told_in_words() -> None:
     column, nothing = np.zeros(2, np.int64), np.empty((2, 0), np.float32)
+    places = np.zeros((2, 3), np.uint64)
     events = columns([Event("a", 0), Event("b", 0)])
     contributions = Contributions(
         np.array([1]),
@@ -136,7 +175,15 @@ def test_contributors_are_told_in_words() -> None:
         np.array([[0, 12, 0]], np.float32),
     )
     scores = Scores(
-        events, column.astype(np.float32), column + 1, column > 0, nothing, nothing, contributions
+        events,
+        column.astype(np.float32),
+        column + 1,
+        column > 0,
+        column > 0,
+        nothing,
+        nothing,
+        places,
+        contributions,
     )
     sent = encoder().encode(scores, Assessment(column, column, column > 0), SCORED_AT)
     plain, explained = (RiskScore.model_validate_json(value or b"", strict=True) for value in sent.values)
@@ -173,7 +220,15 @@ def test_scores_of_another_topic_of_that_name_have_other_ids() -> None:
     for topic_id in ("", "T-6AFJnvS1uUeOPj4ZPtBw", "_dGeXSIdT92NOadxB86bCQ"):
         ids = TopicIds()
         made = ScoreEncoder(
-            "out", source="in", ids=ids, model_name="m", model_hash=HASH, target="t", signs=SIGNS, warm_up=1
+            "out",
+            source="in",
+            ids=ids,
+            model_name="m",
+            model_hash=HASH,
+            target="t",
+            signs=SIGNS,
+            warm_up=1,
+            names=Names(),
         )
         ids.input = topic_id  # known only once the worker has connected
         (value,) = one("a", made).values

@@ -57,7 +57,7 @@ class Cluster:
 def states(*ids: bytes) -> Patients:
     count = len(ids)
     rows = np.array([[len(one), 0, 0] for one in ids], np.float32).reshape(count, 3)
-    return Patients(list(ids), rows, np.zeros(count, STAY), np.zeros(count, np.uint64))
+    return Patients(list(ids), rows, np.zeros(count, STAY), [b""] * count)
 
 
 class MemoryReader:

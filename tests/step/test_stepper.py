@@ -1,4 +1,5 @@
 from collections import defaultdict
+from collections.abc import Set
 from functools import partial
 from itertools import pairwise
 
@@ -11,9 +12,12 @@ from hypothesis import strategies as st
 from model.artifact import load
 from model.explain.contributors import contributors
 from model.risk_model import RiskModel
+from model.shown import shown
 from stream.records import Code, Kind, Scores
 from stream.settings import SHIPPED_MODEL
-from tests.events import EXPIRE_AFTER_MS, Event, Ward, columns, small_model
+from stream.state.stays import VITALS
+from tests.events import EXPIRE_AFTER_MS, GRACE_MS, Event, Ward, columns, small_model
+from tests.stays import Truth
 
 MODEL, WIDE = small_model(), small_model(wide=6)
 MEASURED = st.dictionaries(st.sampled_from(["HR", "Temp", "Lactate", "GCS"]), st.floats(4, 200), max_size=3)
@@ -40,33 +44,30 @@ LOG = logs(TWO_DAYS | st.sampled_from([6000, 9000, 14_000]))
 CUTS = st.lists(st.integers(1, 39), max_size=10)
 
 
-def one_by_one(model: RiskModel, log: list[Event]) -> dict[int, float]:
-    """The plain meaning of the events: each patient alone, one call of the cell an event."""
-    state: dict[tuple[int, str], tuple[torch.Tensor, int, int, bool]] = {}
-    seen: dict[tuple[int, str], int] = {}
-    stream_times: dict[int, int] = defaultdict(int)
+def one_by_one(model: RiskModel, log: list[Event], quarantined: Set[int] = frozenset()) -> dict[int, float]:
+    """The plain meaning of the events: each patient alone, one call of the cell an event. Of those that are
+    quarantined nothing counts but the time, which is the partition's."""
+    truths: dict[int, Truth] = defaultdict(Truth)
+    rows: dict[tuple[int, str], torch.Tensor] = {}
     risks = {}
     events = columns(log)
     for offset, event in enumerate(log):
-        who = event.partition, event.patient
-        fresh = model.initial_state()[None], event.minute, event.minute, False
-        now = stream_times[event.partition] = max(stream_times[event.partition], event.minute)
-        if now - seen.get(who, now) > EXPIRE_AFTER_MS / 60_000:
-            state.pop(who, None)
-        seen[who] = now
-        row, start, latest, admitted = state.get(who, fresh)
-        if event.kind == Kind.DISCHARGE:
-            state.pop(who, None)
+        who, truth = (event.partition, event.patient), truths[event.partition]
+        if offset in quarantined:
+            truth.stream_time = max(truth.stream_time, event.at)
             continue
+        said = truth.take(event, event.id or f"offset {offset}")
+        if not said.count:
+            continue
+        row = model.initial_state()[None] if said.again else rows[who]
         if event.kind == Kind.ADMISSION:
-            if admitted:
-                row, start, latest, _ = fresh
-            row, admitted = model.admit(row, torch.tensor([event.statics])), True
-        elapsed = torch.tensor([max(event.minute - latest, 0) / 60])
-        latest = max(event.minute, latest)
-        hours = torch.tensor([(latest - start) / 60])
-        row, risk = model.step(row, torch.from_numpy(events.values[offset : offset + 1]), elapsed, hours)
-        state[who] = row, start, latest, admitted
+            statics = event.statics if said.described else [np.nan] * len(event.statics)
+            row = model.admit(row, torch.tensor([statics], dtype=torch.float32))
+        started = truth.patients[event.patient].started
+        clocks = said.elapsed, said.hours, (event.at - started) / 3_600_000
+        elapsed, hours, at = (torch.tensor([clock], dtype=torch.float32) for clock in clocks)
+        values = torch.from_numpy(shown(events.values[offset : offset + 1])[0])
+        rows[who], risk = model.scan(row, values, elapsed, hours, [1], at)
         risks[offset] = risk.item()
     return risks
 
@@ -80,10 +81,14 @@ def test_batches_slots_and_reuse_do_not_change_a_score(log: list[Event], cuts: l
 def told_alone(model: RiskModel, log: list[Event], threshold: float) -> dict[int, list[object]]:
     """What each event's explanation says where it comes in a batch of its own."""
     ward = Ward(model, explain=partial(contributors, model), explain_from=threshold)
-    return {offset: told for event in log for offset, told in told_in(ward.feed([event])[0]).items()}
+    return {offset: told for event in log for offset, told in told_in(ward.feed([event])).items()}
 
 
-def told_in(scores: Scores) -> dict[int, list[object]]:
+def told_in(parts: list[Scores]) -> dict[int, list[object]]:
+    return {offset: told for scores in parts for offset, told in _told(scores).items()}
+
+
+def _told(scores: Scores) -> dict[int, list[object]]:
     given_ = scores.contributions
     if given_ is None:
         return {}
@@ -101,9 +106,10 @@ def test_explanations_do_not_depend_on_the_batch(log: list[Event], cuts: list[in
     told: dict[int, list[object]] = {}
     risks: dict[int, float] = {}
     for start, end in pairwise([0, *sorted(set(cuts) & set(range(1, len(log)))), len(log)]):
-        scores, _ = ward.feed(log[start:end])
-        told |= told_in(scores)
-        risks |= dict(zip(scores.events.offsets.tolist(), scores.risk.tolist(), strict=True))
+        parts = ward.feed(log[start:end])
+        told |= told_in(parts)
+        for scores in parts:
+            risks |= dict(zip(scores.events.offsets.tolist(), scores.risk.tolist(), strict=True))
     sure = {offset for offset, risk in risks.items() if abs(risk - threshold) > 1e-5}
     assert told.keys() & sure == {offset for offset in sure if risks[offset] >= threshold}
     alone = told_alone(WIDE, log, threshold)
@@ -146,7 +152,7 @@ def test_the_stream_equals_the_whole_sequence_forward_pass(stay, statics, cuts) 
     events = columns(log)
     elapsed = np.diff(events.observed_at, prepend=events.observed_at[0]) / 3_600_000
     logits = MODEL(
-        torch.from_numpy(events.values)[None],
+        torch.from_numpy(shown(events.values)[0])[None],
         torch.tensor([statics], dtype=torch.float32),
         torch.from_numpy(elapsed.astype(np.float32))[None],
     )
@@ -155,23 +161,73 @@ def test_the_stream_equals_the_whole_sequence_forward_pass(stay, statics, cuts) 
     assert list(Ward(MODEL).risks(log, *cuts).values()) == pytest.approx(expected, abs=1e-5)
 
 
-def test_an_event_out_of_order_is_late_and_takes_no_negative_time() -> None:
-    ward = Ward(MODEL)
-    log = [Event("a", 60, {"HR": 80}), Event("a", 30, {"HR": 90}), Event("a", 60, {"HR": 85})]
-    scores, _ = ward.feed(log)
+def test_an_event_that_is_older_than_the_stays_first_is_late() -> None:
+    log = [Event("a", 60, {"HR": 80}), Event("a", 30, {"Lactate": 90}), Event("a", 60, {"HR": 85})]
+    (scores,) = Ward(MODEL).feed(log)
     assert scores.late.tolist() == [False, True, False]
     assert scores.counts.tolist() == [1, 2, 3]
-    in_order = [Event("a", 60, {"HR": 80}), Event("a", 60, {"HR": 90}), Event("a", 60, {"HR": 85})]
-    assert Ward(MODEL).risks(in_order)[2] == pytest.approx(scores.risk[2], abs=1e-6)
+    assert np.isfinite(scores.risk).all()
+    assert scores.risk[1] == pytest.approx(one_by_one(MODEL, log)[1], abs=1e-6)
 
 
-def test_a_discharge_frees_the_slot_and_the_next_stay_starts_cold() -> None:
-    ward = Ward(MODEL)
+def test_a_late_value_replaces_no_newer_one() -> None:
+    """Neither in the vital signs nor in what the model carries: as if the event had measured nothing."""
+    log = [Event("a", 60, {"HR": 140, "Lactate": 9}), Event("a", 30, {"HR": 80, "Lactate": 1})]
+    then = Event("a", 61, {"Temp": 39})
+    ward, without = Ward(MODEL), Ward(MODEL)
+    ward.feed(log)
+    without.feed([log[0], Event("a", 30)])
+    (scores,), (expected,) = ward.feed([then]), without.feed([then])
+    assert scores.risk == pytest.approx(expected.risk, abs=1e-7)
+    assert scores.vitals[0].tolist() == pytest.approx(expected.vitals[0].tolist(), nan_ok=True)
+    assert scores.vitals[0][VITALS.index("HR")] == 140
+
+
+def test_a_late_value_counts_if_none_is_newer() -> None:
+    ward, without = Ward(MODEL), Ward(MODEL)
+    (scores,) = ward.feed([Event("a", 60, {"HR": 140}), Event("a", 30, {"GCS": 9})])
+    (expected,) = without.feed([Event("a", 60, {"HR": 140}), Event("a", 30)])
+    column = VITALS.index("GCS")
+    assert scores.vitals[1][column] == 9
+    assert scores.ages[1][column] == pytest.approx(0.5)
+    assert abs(scores.risk[1] - expected.risk[1]) > 1e-6
+
+
+def test_a_discharged_patient_is_known_for_the_grace_and_then_forgotten() -> None:
+    ward, grace = Ward(MODEL), GRACE_MS // 60_000
     ward.feed([Event("a", 0, {"HR": 190, "Lactate": 20}), Event("a", 10, kind=Kind.DISCHARGE)])
-    assert ward.store.resident == 0
-    scores, _ = ward.feed([Event("a", 20, {"HR": 80}), Event("b", 20, {"HR": 80})])
+    (late,) = ward.feed([Event("a", 9, {"Lactate": 2})])
+    assert (late.closed.tolist(), late.counts.tolist()) == ([True], [2])
+    ward.feed([Event("c", 10 + grace, {"HR": 80})])
+    assert ward.store.expire(EXPIRE_AFTER_MS) == 0
+    ward.feed([Event("c", 11 + grace, {"HR": 80})])
+    assert ward.store.expire(EXPIRE_AFTER_MS) == 1
+    assert ward.store.resident == 1
+    (scores,) = ward.feed([Event("a", 12 + grace, {"HR": 80}), Event("b", 12 + grace, {"HR": 80})])
     assert scores.counts.tolist() == [1, 1]
+    assert scores.closed.tolist() == [False, False]
     assert scores.risk[0] == pytest.approx(scores.risk[1], abs=1e-6)
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_an_admission_begins_a_cold_stay_unless_it_is_of_the_same_encounter(again: bool) -> None:
+    first = Event("a", 0, {"HR": 190}, Kind.ADMISSION, (60, 1, 170, 80, 3), encounter="e1")
+    second = Event("a", 30, {"HR": 80}, Kind.ADMISSION, encounter="e2" if again else "e1")
+    (scores,) = Ward(MODEL).feed([first, second, Event("b", 30, {"HR": 80}, Kind.ADMISSION)])
+    assert scores.counts.tolist() == ([1, 1, 1] if again else [1, 2, 1])
+    assert (abs(scores.risk[1] - scores.risk[2]) < 1e-6) == again
+
+
+def test_an_update_of_an_admission_changes_what_it_names() -> None:
+    """Weight alone; the age and the rest stay."""
+    nan = np.nan
+    known, heavier = (60.0, 1.0, 170.0, 80.0, 3.0), (60.0, 1.0, 170.0, 180.0, 3.0)
+    log = [Event("a", 0, kind=Kind.ADMISSION, statics=known, encounter="e")]
+    update = Event("a", 0, kind=Kind.ADMISSION, statics=(nan, nan, nan, 180.0, nan), encounter="e")
+    whole = Event("a", 0, kind=Kind.ADMISSION, statics=heavier, encounter="e")
+    assert Ward(MODEL).risks([*log, update])[1] == pytest.approx(
+        Ward(MODEL).risks([*log, whole])[1], abs=1e-7
+    )
 
 
 def test_an_event_after_long_silence_begins_a_cold_stay_in_any_batch() -> None:
@@ -191,10 +247,10 @@ def test_an_event_after_long_silence_begins_a_cold_stay_in_any_batch() -> None:
 class Poisoned:
     """The model, but it brings NaN into the state of whoever has a temperature of exactly 44."""
 
-    initial_state, admit, vitals = MODEL.initial_state, MODEL.admit, MODEL.vitals
+    initial_state, admit = MODEL.initial_state, MODEL.admit
 
-    def scan(self, state, values, elapsed, hours, sizes):
-        after, risk = MODEL.scan(state, values, elapsed, hours, sizes)
+    def scan(self, state, values, elapsed, hours, sizes, at):
+        after, risk = MODEL.scan(state, values, elapsed, hours, sizes, at)
         return torch.where((values == 44).any(1)[:, None], torch.nan, after), risk
 
 
@@ -206,17 +262,21 @@ def test_what_would_poison_a_slot_is_refused_and_leaves_no_trace(log, cuts, bad)
         Event(e.patient, e.minute, {"Temp": 44}, e.kind, e.statics, e.partition) if row in bad else e
         for row, e in enumerate(log)
     ]
-    ward, risks, refused = Ward(Poisoned()), {}, []
-    edges = [0, *sorted({cut for cut in cuts if cut < len(log)}), len(log)]
-    for start, end in pairwise(edges):
-        scores, quarantined = ward.feed(poisoned[start:end])
-        risks |= dict(zip(scores.events.offsets.tolist(), scores.risk.tolist(), strict=True))
-        refused += quarantined.records.offsets[list(quarantined.rows)].tolist()
-        assert set(quarantined.codes) <= {Code.QUARANTINED}
-    assert refused == sorted(bad)
-    clean = [row for row in range(len(log)) if row not in bad]
-    expected = one_by_one(MODEL, [log[row] for row in clean])
-    assert risks == pytest.approx({clean[row]: risk for row, risk in expected.items()}, abs=1e-5)
+    ward = Ward(Poisoned())
+    risks = ward.risks(poisoned, *cuts)
+    quarantined = {row for row, code in ward.refused.items() if code == Code.QUARANTINED}
+    assert quarantined == bad - {row for row in ward.refused if row not in quarantined}
+    assert risks == pytest.approx(one_by_one(MODEL, poisoned, quarantined=bad), abs=1e-5)
+
+
+def test_many_events_of_one_patient_that_would_poison_it_are_refused_alone() -> None:
+    """More than a batch is tried for: what is sound among them has its score, in one batch as in many."""
+    log = [Event("a", row, {"Temp": 44.0 if row % 2 else 37.0, "HR": 60.0 + row}) for row in range(60)]
+    log += [Event("b", 60, {"HR": 80.0})]
+    alone, together = Ward(Poisoned()), Ward(Poisoned())
+    expected = alone.risks(log, *range(1, len(log)))
+    assert together.risks(log) == pytest.approx(expected, abs=1e-5)
+    assert together.refused == alone.refused == dict.fromkeys(range(1, 60, 2), Code.QUARANTINED)
 
 
 def test_a_slot_of_the_shipped_model_takes_at_most_one_and_a_half_kibibytes() -> None:
