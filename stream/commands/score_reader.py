@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from stream.clients import make_source
 from stream.commands.changelog_reader import to_ends
 from stream.commands.feed import BATCH, EARLIEST, partitions
 from stream.errors import DataError
+from stream.readable import readable
 from stream.settings import Settings
 
 LATEST_MS = 253_402_300_799_999
@@ -28,8 +30,9 @@ class ScoreColumns:
     """Scores of one model, in the order in which they were made.
 
     model_name, model_hash, target: as in the scores; empty where there are none.
-    patients: int64 [N], record ids; a patient whose id is no number gets a negative number of its own.
-    hours: float64 [N], since the patient's first score. risks: float64 [N]. warm: bool [N].
+    patients: int64 [N], whose score it is, as a number. hours: float64 [N], since the patient's first score.
+    risks: float64 [N]. warm: bool [N]. ids: the patient of each number from 0 on, empty where the numbers are
+    record ids.
     """
 
     model_name: str
@@ -39,6 +42,12 @@ class ScoreColumns:
     hours: NDArray[np.float64]
     risks: NDArray[np.float64]
     warm: NDArray[np.bool_]
+    ids: Sequence[str] = ()
+
+    def numbers(self, ids: Iterable[str]) -> NDArray[np.int32]:
+        """Of these patients; one without a score gets a number that no other has."""
+        known = {patient: number for number, patient in enumerate(self.ids)}
+        return np.array([known.setdefault(patient, len(known)) for patient in ids], dtype=np.int32)
 
 
 def from_topic(settings: Settings, topic: str) -> Iterator[bytes]:
@@ -69,9 +78,16 @@ def from_file(path: Path) -> Iterator[bytes]:
     """The lines of a JSONL file. Raises `DataError` where it cannot be read."""
     try:
         with path.open("rb") as file:
-            yield from (line for line in file if line.strip())
+            yield from (line for line in _without_mark(file) if line.strip())
     except OSError as error:
         raise DataError(f"cannot read scores {path}: {error.strerror}") from error
+
+
+def _without_mark(file: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a file, without the byte order mark before the first."""
+    lines = iter(file)
+    yield next(lines, b"").removeprefix(BOM_UTF8)
+    yield from lines
 
 
 def read(lines: Iterable[bytes], model_hash: str | None) -> ScoreColumns:
@@ -84,10 +100,12 @@ def read(lines: Iterable[bytes], model_hash: str | None) -> ScoreColumns:
         raise DataError(f"no score is of a model whose hash begins with {model_hash}")
     models = {score.model.hash: score for score in scores}
     if len(models) > 1:
-        hashes = ", ".join(sorted(models))
+        hashes = readable(", ".join(sorted(models)))
         raise DataError(f"scores of {len(models)} models: choose one with --model-hash: {hashes}")
     one = next(iter(models.values()), None)
-    patients = _numbers([score.patient_id for score in scores])
+    ids = sorted({score.patient_id for score in scores}, key=lambda patient: (len(patient), patient))
+    number = {patient: place for place, patient in enumerate(ids)}
+    patients = np.array([number[score.patient_id] for score in scores], dtype=np.int64)
     observed_at = np.array([score.observed_at for score in scores], dtype=np.int64)
     return ScoreColumns(
         model_name=one.model.name if one else "",
@@ -97,6 +115,7 @@ def read(lines: Iterable[bytes], model_hash: str | None) -> ScoreColumns:
         hours=hours_since_first(patients, observed_at),
         risks=np.array([score.risk for score in scores], dtype=np.float64),
         warm=np.array([score.state.warm for score in scores], dtype=np.bool_),
+        ids=ids,
     )
 
 
@@ -132,13 +151,3 @@ def _parsed(lines: Iterable[bytes]) -> Iterator[_Score]:
             yield decode(line)
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise DataError(f"score {number} is not a RiskScore") from None
-
-
-def _numbers(patients: list[str]) -> NDArray[np.int64]:
-    ids = {
-        patient: int(patient)
-        if patient.isdecimal() and len(patient) < 10 and str(int(patient)) == patient
-        else -place
-        for place, patient in enumerate(dict.fromkeys(patients), start=1)
-    }
-    return np.array([ids[patient] for patient in patients], dtype=np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
+from bisect import bisect_right
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,7 +13,8 @@ from rich.live import Live
 
 from stream.alert.vitals import BANDS
 from stream.errors import DataError
-from stream.web.board import Bed, Board
+from stream.web.board import Board
+from stream.web.patient import Bed
 from stream.web.svg import as_svg
 from stream.web.terminal import Status, picture
 
@@ -24,7 +25,7 @@ SAVED_WIDTH, SAVED_HEIGHT = 120, 32
 def points(sign: str, value: float) -> int:
     """NEWS2 points of a vital sign; 0 for one that NEWS2 does not have."""
     band = BANDS.get(sign)
-    return band.points[bisect_left(band.edges, value)] if band else 0
+    return band.points[bisect_right(band.edges, value)] if band else 0
 
 
 class Screen:
@@ -83,10 +84,14 @@ def as_object(board: Board) -> dict[str, Any]:
 def _bed(bed: Bed) -> dict[str, Any]:
     return {
         "patient_id": bed.patient_id,
+        "encounter_id": bed.encounter_id,
+        "unit": bed.unit,
+        "bed": bed.bed,
         "observed_at": bed.seen_at,
         "risk": bed.risk,
         "change": round(bed.trend.change(), 6),
         "news2": None if bed.news2 is None else {"score": bed.news2, "complete": bed.complete},
         "state": {"events": bed.events, "warm": bed.warm, "late": bed.late, "stale": list(bed.stale)},
         "vitals": bed.vitals,
+        "measured_at": bed.measured_at,
     }

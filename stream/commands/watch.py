@@ -23,7 +23,7 @@ REFRESH_S = 0.5
 CATCH_UP_TIMEOUT_S = 30.0
 
 
-@takes_settings(*KAFKA, "observations_topic", "scores_topic")
+@takes_settings(*KAFKA, "observations_topic", "scores_topic", "max_future", "expire_after")
 def watch(
     settings: Settings,
     once: Annotated[bool, typer.Option("--once", help="Show what is there now, and end.")] = False,
@@ -40,9 +40,9 @@ def watch(
     """Show the patients by risk: trend, NEWS2, last vital signs, and what is no longer measured.
 
     Reads the score topic and, for the vital signs, the observations, outside of any consumer group: it
-    changes nothing. Ctrl-C ends it.
+    changes nothing. Ctrl-C ends it. Give it the worker's --max-future and --expire-after.
     """
-    board = Board(int(bucket * 60_000))
+    board = Board(int(bucket * 60_000), int(settings.max_future * 1000), int(settings.expire_after * 1000))
     counts = {
         name: partitions(settings, name) for name in (settings.scores_topic, settings.observations_topic)
     }
@@ -81,12 +81,14 @@ def _catch_up(board: Board, scores: Tail, events: Tail, stop: threading.Event) -
 
 
 def _take(board: Board, scores: Tail, events: Tail) -> int:
-    taken = 0
-    for _, records in events.drain():
-        board.observe(records)
+    """The scores that were there at the start come first: the events then find a clock that goes."""
+    taken, going = 0, scores.caught_up.is_set()
     for _, records in scores.drain():
         board.score(records)
         taken += len(records)
+    if going:
+        for _, records in events.drain():
+            board.observe(records)
     return taken
 
 

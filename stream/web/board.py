@@ -2,206 +2,123 @@
 
 from __future__ import annotations
 
-import re
-from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import heapq
+from itertools import count
 
-import msgspec
-
-from model.variables import INDEX, VARIABLES, VITAL_SIGNS
 from stream.records import Records
+from stream.web.messages import UNREADABLE, Event, read_event, read_score
+from stream.web.patient import Bed, Patient, Place
 
-DIASTOLIC = "diastolic_pressure"
-SHOWN = {variable: sign.name for sign in VITAL_SIGNS for variable in sign.variables} | {
-    "DiasABP": DIASTOLIC,
-    "NIDiasABP": DIASTOLIC,
-}
-"""Variable → the sign under which the board shows it."""
-
-BUCKETS = 12
-UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
-
-
-class _Model(msgspec.Struct):
-    name: str
-
-
-class _State(msgspec.Struct):
-    __repr__ = object.__repr__
-
-    events: int
-    warm: bool
-    late: bool
-    stale: list[str]
-
-
-class _News2(msgspec.Struct):
-    __repr__ = object.__repr__
-
-    score: int
-    complete: bool
-
-
-class _Score(msgspec.Struct):
-    """What the board needs of a RiskScore."""
-
-    __repr__ = object.__repr__
-
-    observed_at: int
-    risk: float
-    target: str
-    model: _Model
-    state: _State
-    news2: _News2
-
-
-class _Event(msgspec.Struct):
-    """What the board needs of a PatientEvent."""
-
-    __repr__ = object.__repr__
-
-    patient_id: str
-    observed_at: int
-    type: str = "observation"
-    values: dict[str, float] = {}
-
-
-_read_score = msgspec.json.Decoder(_Score).decode
-_read_event = msgspec.json.Decoder(_Event).decode
-
-
-@dataclass(slots=True, repr=False)
-class Trend:
-    """The last risk of each of up to `BUCKETS` stretches of event time, `bucket_ms` long."""
-
-    bucket_ms: int
-    _points: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=BUCKETS))
-
-    def add(self, at_ms: int, risk: float) -> None:
-        """What is older than the last point is left out."""
-        bucket = at_ms // self.bucket_ms
-        if self._points and bucket < self._points[-1][0]:
-            return
-        if self._points and bucket == self._points[-1][0]:
-            self._points.pop()
-        self._points.append((bucket, risk))
-
-    def levels(self) -> list[float]:
-        """One risk for each stretch, oldest first; a stretch without a score has that of the one before."""
-        if not self._points:
-            return []
-        begin = self._points[-1][0] - BUCKETS + 1
-        levels: dict[int, float] = {}
-        for bucket, risk in self._points:
-            levels |= dict.fromkeys(range(max(bucket, begin), begin + BUCKETS), risk)
-        return [levels[bucket] for bucket in sorted(levels)]
-
-    def change(self) -> float:
-        """The last risk less the first of those shown; 0 where there is only one."""
-        levels = self.levels()
-        return levels[-1] - levels[0] if levels else 0.0
-
-
-@dataclass(slots=True, repr=False)
-class Bed:
-    """One patient. `risk` and `news2` are None until the first score.
-
-    seen_at: when the last event happened, ms. events: of the stay, scored. stale: vital signs not measured
-    for longer than is safe, or never. vitals: sign → last plausible value.
-    """
-
-    patient_id: str
-    trend: Trend
-    seen_at: int = 0
-    risk: float | None = None
-    news2: int | None = None
-    complete: bool = False
-    warm: bool = False
-    late: bool = False
-    events: int = 0
-    stale: tuple[str, ...] = ()
-    vitals: dict[str, float] = field(default_factory=dict)
-
-
-OBSERVED_AT = re.compile(rb'"observed_at": ?(\d{1,16})')
+DAY_MS = 86_400_000
+MOST_GONE = 10_000
+"""Discharged patients that are remembered, so that no old score brings them back."""
+MOST_WAITING = 50_000
+"""Events ahead of the clock that are kept until it has come so far."""
 
 
 class Board:
     """The beds of a ward. The feeding methods take polled records as they are and pass over what they cannot
-    read: refusing events is the decoder's business.
+    read: refusing events is the decoder's business. The clock is that of the scores, which no refused event
+    has; an event too far ahead of it waits.
 
-    bucket_ms: how much event time one character of the trend covers.
+    bucket_ms: how much event time one character of the trend covers. max_future_ms, expire_after_ms: as the
+    worker's settings of these names.
     """
 
-    def __init__(self, bucket_ms: int = 300_000) -> None:
-        self._bucket_ms = bucket_ms
-        self._beds: dict[str, Bed] = {}
+    def __init__(
+        self,
+        bucket_ms: int = 300_000,
+        max_future_ms: int = 300_000,
+        expire_after_ms: int = 3 * DAY_MS,
+    ) -> None:
+        self._bucket_ms, self._max_future_ms, self._expire_after_ms = (
+            bucket_ms,
+            max_future_ms,
+            expire_after_ms,
+        )
+        self._patients: dict[str, Patient] = {}
+        self._waiting: list[tuple[int, int, Event, Place]] = []
+        self._arrivals = count()
         self.now_ms = 0
         self.model = self.target = ""
 
     def __len__(self) -> int:
-        return len(self._beds)
+        return sum(patient.present for patient in self._patients.values())
 
     def score(self, records: Records) -> None:
-        """Take RiskScore records. Of several of one patient in one stretch of time only the last is read."""
-        last = {}
-        for row, key in enumerate(records.keys):
-            last[key, _observed_at(records.values[row]) // self._bucket_ms] = row
-        for row in sorted(last.values()):
+        """Take RiskScore records."""
+        for value, key in zip(records.values, records.keys, strict=True):
             try:
-                score = _read_score(records.values[row] or b"")
-                bed = self._bed((records.keys[row] or b"").decode())
+                score, patient_id = read_score(value or b""), (key or b"").decode()
             except UNREADABLE:
                 continue
-            bed.trend.add(score.observed_at, score.risk)
-            bed.risk, bed.news2, bed.complete = score.risk, score.news2.score, score.news2.complete
-            bed.events, bed.warm, bed.late = score.state.events, score.state.warm, score.state.late
-            bed.stale = tuple(score.state.stale)
-            self._see(bed, score.observed_at)
+            self.now_ms = max(self.now_ms, score.observed_at)
+            patient = self._patient(patient_id)
+            patient.scored(score)
+            patient.forgive(self.now_ms + self._max_future_ms)
             self.model, self.target = score.model.name, score.target
+        self._let_in()
+        self._forget()
 
     def observe(self, records: Records) -> None:
         """Take PatientEvent records: vital signs onto the board; a discharged patient off it."""
-        for value, key in zip(records.values, records.keys, strict=True):
+        places = zip(records.partitions.tolist(), records.offsets.tolist(), strict=True)
+        for value, key, place in zip(records.values, records.keys, places, strict=True):
             try:
-                event = _read_event(value or b"")
+                event = read_event(value or b"")
                 own = event.patient_id.encode() == key
             except UNREADABLE:
                 continue
             if not own:
                 continue
-            if event.type == "discharge":
-                self._beds.pop(event.patient_id, None)
-                continue
-            bed = self._bed(event.patient_id)
-            self._see(bed, event.observed_at)
-            bed.vitals.update(_plausible(event.values))
+            if (due := self._due(event)) <= self.now_ms:
+                self._take(event, place)
+            else:
+                heapq.heappush(self._waiting, (due, next(self._arrivals), event, place))
+        if len(self._waiting) > MOST_WAITING:
+            self._waiting.sort()
+            del self._waiting[MOST_WAITING // 2 :]
+        self._forget()
 
     def beds(self) -> list[Bed]:
         """All patients, the highest risk first, those without a score last; equals by id."""
+        since_ms = self.now_ms - self._expire_after_ms
         return sorted(
-            self._beds.values(),
+            (patient.bed(since_ms) for patient in self._patients.values() if patient.present),
             key=lambda bed: (1.0 if bed.risk is None else -bed.risk, bed.patient_id),
         )
 
-    def _bed(self, patient_id: str) -> Bed:
-        if patient_id not in self._beds:
-            self._beds[patient_id] = Bed(patient_id, Trend(self._bucket_ms))
-        return self._beds[patient_id]
+    def _due(self, event: Event) -> int:
+        """At which time of the clock the event is taken. A discharge may be the last of a patient, and of a
+        small ward: nothing would move the clock to it."""
+        return event.observed_at - (DAY_MS if event.type == "discharge" else self._max_future_ms)
 
-    def _see(self, bed: Bed, at_ms: int) -> None:
-        bed.seen_at = max(bed.seen_at, at_ms)
-        self.now_ms = max(self.now_ms, at_ms)
+    def _let_in(self) -> None:
+        while self._waiting and self._waiting[0][0] <= self.now_ms:
+            _, _, event, place = heapq.heappop(self._waiting)
+            self._take(event, place)
 
+    def _take(self, event: Event, place: Place) -> None:
+        if event.cancel and event.patient_id not in self._patients:
+            return
+        patient = self._patient(event.patient_id)
+        patient.told(event, place)
+        patient.forgive(self.now_ms + self._max_future_ms)
 
-def _observed_at(value: bytes | None) -> int:
-    """Of a RiskScore, without reading the rest of it; 0 if it has none."""
-    found = OBSERVED_AT.search(value or b"")
-    return int(found[1]) if found else 0
+    def _forget(self) -> None:
+        """Silent patients, and discharged ones after a day; of these the oldest where there are too many."""
+        gone: list[tuple[int, str]] = []
+        for patient_id, patient in list(self._patients.items()):
+            present = patient.present
+            if patient.last_at < self.now_ms - (self._expire_after_ms if present else DAY_MS):
+                del self._patients[patient_id]
+            elif not present:
+                gone.append((patient.last_at, patient_id))
+        if len(gone) > MOST_GONE:
+            for _, patient_id in sorted(gone)[: len(gone) - MOST_GONE]:
+                del self._patients[patient_id]
 
-
-def _plausible(values: dict[str, float]) -> Iterator[tuple[str, float]]:
-    for name, value in values.items():
-        if name in SHOWN and VARIABLES[INDEX[name]].low <= value <= VARIABLES[INDEX[name]].high:
-            yield SHOWN[name], value
+    def _patient(self, patient_id: str) -> Patient:
+        if patient_id not in self._patients:
+            self._patients[patient_id] = Patient(patient_id, self._bucket_ms)
+        return self._patients[patient_id]

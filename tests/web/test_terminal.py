@@ -1,13 +1,22 @@
 """The picture: what is alarming, what is old and what is missing can be seen, with and without colour."""
 
 import io
+import json
+import re
+from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
 
 from stream.commands.view import as_object, line, points
+from stream.readable import readable
 from stream.web.board import Board
-from stream.web.terminal import SILENT_MS, SPARKS, Status, picture, risk_style, sparkline
+from stream.web.svg import as_svg
+from stream.web.terminal import SILENT_MS, SPARKS, Status, cut, picture, risk_style, sparkline
+from tests.test_readable import UNSHOWN
 from tests.web.boards import MINUTE, observation, records, score
 
 STATUS = Status("demo", [("events", "12"), ("p99", "9 ms")], 0.5, "30 s left")
@@ -84,7 +93,7 @@ def test_green_is_only_for_low_risk_that_rests_on_enough(board):
     def style(patient="p", later=0, **given):
         board.score(records(score(patient, given.pop("risk", 0.02), **given)))
         bed = next(bed for bed in board.beds() if bed.patient_id == patient)
-        return risk_style(bed, bed.seen_at + later)
+        return risk_style(bed, bed.seen_at + later, points)
 
     assert style() == "green"
     assert "green" not in style(stale=["heart_rate"]) + style(warm=False) + style(later=SILENT_MS) + style(
@@ -103,13 +112,69 @@ def test_it_fits_the_terminal(width, height):
     assert "sim-000069" in lines[3]
     shown = sum("sim-" in text for text in lines)
     assert shown == min(70, height - 9)
-    assert shown == 70 or any(f"{70 - shown} patients" in text for text in lines)
+    assert shown == 70 or any(
+        f"{70 - shown} more patients, {70 - shown} of them urgent" in text for text in lines
+    )
 
 
 def test_a_narrow_terminal_keeps_what_matters(board):
     ill = row(board, "ill ", width=80)
     for part in ("65.0%", "14", "135!", "82/41!", "28!", "90!", "39.4"):
         assert part in ill
+
+
+LONG = "x" * 250 + "124816"
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 160])
+@pytest.mark.parametrize("where", [None, {"unit": "surgical-icu", "bed": "12"}], ids=["no bed", "bed"])
+def test_a_long_id_leaves_the_rest_in_sight(width, where):
+    board = Board()
+    board.score(records(score(LONG, 0.65, news2=14, where=where)))
+    board.observe(records(observation(LONG, HR=135, SysABP=182, DiasABP=141, RespRate=28, SaO2=91, Temp=39)))
+    shown = row(board, "x…", width=width)
+    assert "816 " in shown
+    for part in ("65.0%", " 14 ", "135!", "182/141", "28!", "91!", "39.0"):
+        assert part in shown
+    assert where is None or re.search(r" s\S*…\S*/12 ", shown)
+
+
+@given(st.text(), st.integers(2, 40))
+def test_what_is_cut_fits_and_what_fits_is_whole(text, cells):
+    shown = cut(text, cells)
+    assert cell_len(shown) <= cells
+    assert shown == readable(text) or (cell_len(readable(text)) > cells and shown.count("…") >= 1)
+
+
+@pytest.mark.parametrize(
+    ("where", "shown"),
+    [
+        ({"unit": "ICU", "bed": "4"}, "ICU/4"),
+        ({"unit": "ICU"}, "ICU"),
+        ({"bed": "4"}, "4"),
+        ({"unit": "a-long-unit", "bed": "104"}, "a-…t/104"),
+        ({"unit": "ICU", "bed": "a-long-bed"}, "a-lo…bed"),
+    ],
+)
+def test_unit_and_bed_stand_beside_the_patient(where, shown):
+    board = Board()
+    board.score(records(score("ill", 0.2, where=where), score("well", 0.1)))
+    assert row(board, "ill ").split()[1] == shown
+    assert [patient["unit"] for patient in as_object(board)["patients"]] == [where.get("unit"), None]
+
+
+def test_nothing_of_an_id_is_obeyed():
+    """Not in the table, as it is drawn and as a file, nor in JSON; of unit, bed and model likewise."""
+    for first in range(0, len(UNSHOWN), 4):
+        some = f"p{UNSHOWN[first : first + 4]}q"
+        board = Board()
+        board.score(records(score(some, 0.5, stale=[some], where={"unit": some, "bed": some})))
+        board.model = board.target = some
+        view = picture(board, STATUS, points, 160, 24)
+        texts = drawn(board, 160), drawn(board, 80), json.dumps(as_object(board)), as_svg(view, "title", 160)
+        for text in texts:
+            assert not set(text) & set(UNSHOWN) - {"\n"}
+        assert ElementTree.fromstring(texts[-1]) is not None
 
 
 def test_without_colour_there_are_no_control_codes(board):
