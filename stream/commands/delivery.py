@@ -6,7 +6,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -99,21 +99,28 @@ class Counter:
             of = f" of {self._total:,}" if self._total else ""
             typer.echo(f"{self._label}: {self.events:,}{of} events, {self.rate:,.0f}/s", err=True)
 
-    def conclude(self, patients: int, as_json: bool) -> None:
-        """Print what was sent, on standard output."""
+    def conclude(self, patients: int, as_json: bool, faults: Mapping[str, int] | None = None) -> None:
+        """Print what was sent, on standard output; `faults`, how many of each went wrong, with it."""
         seconds, rate = round(self.seconds, 3), round(self.rate, 1)
         if as_json:
-            figures = {
+            figures: dict[str, object] = {
                 "events": self.events,
                 "patients": patients,
                 "seconds": seconds,
                 "events_per_second": rate,
             }
-            typer.echo(json.dumps(figures))
+            typer.echo(json.dumps(figures if faults is None else figures | {"faults": dict(faults)}))
         else:
             typer.echo(
                 f"{self.events:,} events of {patients:,} patients in {seconds:,.1f} s ({rate:,.0f} events/s)"
             )
+            if faults and any(faults.values()):
+                typer.echo(f"of these: {in_words(faults)}")
+
+
+def in_words(counts: Mapping[str, int]) -> str:
+    """Counts by name, those that are not 0: `late 12, bad fields 3`."""
+    return ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in counts.items() if number)
 
 
 def _bar(total: int | None) -> Progress:

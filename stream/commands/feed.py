@@ -16,6 +16,8 @@ from stream.records import Records
 from stream.settings import Settings
 
 BATCH = 8192
+MOST_HELD = 200_000
+"""Records that wait to be taken; beyond, nothing more is read."""
 POLL_S = 0.1
 QUIET_S = 5.0
 """A partition that ends in what is not for readers (transaction markers) never says that it is at its end."""
@@ -48,13 +50,14 @@ class Tail:
         self.caught_up = threading.Event()
         self._source = make_source(settings, with_headers=with_headers)
         self._arrived: SimpleQueue[tuple[float, Records]] = SimpleQueue()
+        self._read = self._taken = 0
         self._stop = threading.Event()
         numbers = range(partitions)
         self._source.assign(topic, dict.fromkeys(numbers, EARLIEST))
         begins, ends = self._source.beginning_offsets(numbers), self._source.end_offsets(numbers)
         starts = {n: begins[n] if last is None else max(begins[n], ends[n] - last) for n in numbers}
         self._source.assign(topic, starts)
-        self._behind = {number for number in numbers if starts[number] < ends[number]}
+        self._behind = {number: ends[number] for number in numbers if starts[number] < ends[number]}
         self._following = spawn(f"tail of {topic}", self._follow)
 
     def drain(self) -> Iterable[tuple[float, Records]]:
@@ -62,9 +65,11 @@ class Tail:
         block. Raises the `BrokerError` or `ThreadError` that ended the reading."""
         while True:
             try:
-                yield self._arrived.get_nowait()
+                arrived, records = self._arrived.get_nowait()
             except Empty:
                 break
+            self._taken += len(records)
+            yield arrived, records
         raise_failure(self._following)
 
     def close(self) -> None:
@@ -75,13 +80,22 @@ class Tail:
     def _follow(self) -> None:
         last = time.monotonic()
         while not self._stop.is_set():
+            if self._read - self._taken >= MOST_HELD:
+                self._stop.wait(POLL_S)
+                continue
             records = self._source.poll(BATCH, POLL_S)
             if len(records):
                 last = time.monotonic()
+                self._read += len(records)
                 self._arrived.put((last, records))
-            elif self._at_end() or time.monotonic() - last > QUIET_S:
+            if self._at_end(records) or time.monotonic() - last > QUIET_S:
                 self.caught_up.set()
 
-    def _at_end(self) -> bool:
-        lag = self._source.lag()
+    def _at_end(self, records: Records) -> bool:
+        """Whether all that was there at the start has been read, these records included: in a topic that is
+        written to without a pause there is always something left to read."""
+        for number, offset in zip(records.partitions.tolist(), records.offsets.tolist(), strict=True):
+            if offset + 1 >= self._behind.get(number, offset + 2):
+                del self._behind[number]
+        lag = {} if len(records) else self._source.lag()
         return all(lag.get(number) == 0 for number in self._behind)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,11 +13,17 @@ from stream.commands.delivery import FOREVER_MS, Counter, deliver
 from stream.commands.feed import partitions
 from stream.commands.options import KAFKA, Json, takes_settings
 from stream.commands.stopping import stop_on_signals
+from stream.ingest.faults import AS_IN_LIFE, Faulty, Shares
 from stream.ingest.pacing import Pace
 from stream.ingest.simulator import Ward
 from stream.settings import Settings
 
 CATCH_UP_HOURS = 24.0
+FAULTS = "What goes wrong"
+
+
+def _share(of: str) -> Any:
+    return typer.Option(min=0, max=1, help=of, rich_help_panel=FAULTS)
 
 
 @takes_settings(*KAFKA, "observations_topic")
@@ -30,9 +36,38 @@ def simulate(
         float | None, typer.Option("--for", min=0, help="End after this many seconds. [default: never]")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same ward.")] = 1,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Nothing goes wrong.", rich_help_panel=FAULTS)
+    ] = False,
+    late: Annotated[
+        float, _share("Share of the laboratory's results that come minutes to hours late.")
+    ] = AS_IN_LIFE.late,
+    late_discharges: Annotated[
+        float, _share("Share of the discharges that come late, maybe after the next admission.")
+    ] = AS_IN_LIFE.late_discharges,
+    repeated: Annotated[
+        float, _share("Share of the records that are sent again, alone or in windows of up to 20.")
+    ] = AS_IN_LIFE.repeated,
+    swapped: Annotated[
+        float, _share("Share of the observations that are sent after the patient's next.")
+    ] = AS_IN_LIFE.swapped,
+    bad_fields: Annotated[
+        float, _share('Share of the observations with a value such as "98%", null or "37,0".')
+    ] = AS_IN_LIFE.bad_fields,
+    unreadable: Annotated[
+        float, _share("Share of the records that are sent again, spoiled so that none can take them.")
+    ] = AS_IN_LIFE.unreadable,
+    clock_resets: Annotated[
+        float, _share("Share of the observations by a device that believes it is the year 2000.")
+    ] = AS_IN_LIFE.clock_resets,
+    cancelled: Annotated[
+        float, _share("Share of the observations of patients who are then discharged by mistake.")
+    ] = AS_IN_LIFE.cancelled,
     as_json: Json = False,
 ) -> None:
-    """Send the events of a synthetic ward, some of whose patients deteriorate.
+    """Send the events of a synthetic ward: patients are admitted, some deteriorate, to arrest even, are
+    moved, recover or die, and are discharged; others take their places. Some records come late, twice, in
+    the wrong order or spoiled; the summary says how many. With --clean none do, and all are counted ahead.
 
     Event time never passes the clock. A ward that is faster than the clock begins in the past: with --for so
     that it ends now, without it 24 hours ago, and then goes on at the clock's pace.
@@ -44,7 +79,9 @@ def simulate(
     start_ms = int(now - ahead) if speed > 1 else int(now)
     until_ms = FOREVER_MS if seconds is None else start_ms + int(seconds * speed * 1000)
     ward = Ward(patients, seed, start_ms, interval, topic=settings.observations_topic)
+    shares = Shares(late, late_discharges, repeated, swapped, bad_fields, unreadable, clock_resets, cancelled)
+    faulty = Faulty(ward, Shares() if clean else shares, seed)
     total = None if seconds is None else ward.due(until_ms)
     with closing(make_sink(settings)) as sink, Counter("simulate", total) as counter:
-        deliver(ward, sink, stop, counter.add, Pace(start_ms, speed), until_ms)
-    counter.conclude(patients, as_json)
+        deliver(ward if clean else faulty, sink, stop, counter.add, Pace(start_ms, speed), until_ms)
+    counter.conclude(ward.admissions, as_json, faulty.counts)

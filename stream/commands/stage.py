@@ -11,7 +11,7 @@ from functools import partial
 
 from rich.console import Console
 
-from stream.assembly import build_worker
+from stream.assembly import Worker, build_worker
 from stream.background import raise_failure, spawn
 from stream.clients import make_sink
 from stream.commands.delivery import deliver
@@ -20,6 +20,7 @@ from stream.commands.tally import Tally
 from stream.commands.view import Screen
 from stream.embedded import PARTITIONS, EmbeddedBroker
 from stream.ingest.pacing import Pace, Timeline
+from stream.metrics import Metrics
 from stream.publish.sink import Sink
 from stream.settings import Settings, load
 from stream.web.board import Board
@@ -40,14 +41,15 @@ class Stage:
     def __init__(
         self,
         sink: Sink,
-        worker: Future[None],
+        working: Future[None],
+        metrics: Metrics,
         tails: tuple[Tail, Tail, Tail],
         screen: Screen,
         stop: threading.Event,
     ) -> None:
         self.tally = Tally()
         self._board = Board()
-        self._sink, self._worker, self._stop = sink, worker, stop
+        self._sink, self._working, self._metrics, self._stop = sink, working, metrics, stop
         self.screen = screen
         self._events, self._scores, self._letters = tails
 
@@ -70,24 +72,30 @@ class Stage:
         self._settle()
         self.screen.show(self._board, act.status())
 
+    def dropped(self) -> dict[str, int]:
+        """Single fields that the worker left out of the events it took, by code."""
+        families = self._metrics.dropped.collect()
+        samples = [sample for family in families for sample in family.samples]
+        return {s.labels["code"]: int(s.value) for s in samples if s.name.endswith("_total")}
+
     def _settle(self) -> None:
         patience = STOPPED_S if self._stop.is_set() else SETTLE_S
         missing, since = self.tally.open, time.monotonic()
-        while self.tally.open and time.monotonic() - since < patience:
+        while self.tally.open > 0 and time.monotonic() - since < patience:
             time.sleep(REFRESH_S / 10)
             self._take()
             if self.tally.open != missing:
                 missing, since = self.tally.open, time.monotonic()
 
     def _take(self) -> None:
-        if self._worker.done():
-            self._worker.result()
+        if self._working.done():
+            self._working.result()
             self._stop.set()
-        for _, records in self._events.drain():
-            self._board.observe(records)
         for arrived, records in self._scores.drain():
             self.tally.scored(arrived, records)
             self._board.score(records)
+        for _, records in self._events.drain():
+            self._board.observe(records)
         for _, records in self._letters.drain():
             self.tally.refused(records)
 
@@ -130,9 +138,10 @@ def opened(settings: Settings, console: Console, stop: threading.Event) -> Itera
             for tail in tails:
                 stack.enter_context(closing(tail))
             sink = stack.enter_context(closing(make_sink(local)))
-            worker = _work(local, stack)
+            worker = build_worker(local)
+            working = _work(worker, stack)
         screen = stack.enter_context(Screen(console))
-        yield Stage(sink, worker, (tails[0], tails[1], tails[2]), screen, stop)
+        yield Stage(sink, working, worker.metrics, (tails[0], tails[1], tails[2]), screen, stop)
 
 
 def _local(settings: Settings, bootstrap_servers: str) -> Settings:
@@ -143,8 +152,8 @@ def _local(settings: Settings, bootstrap_servers: str) -> Settings:
     return load(kept | own, environment={})
 
 
-def _work(settings: Settings, stack: ExitStack) -> Future[None]:
-    worker, stop = build_worker(settings), threading.Event()
+def _work(worker: Worker, stack: ExitStack) -> Future[None]:
+    stop = threading.Event()
     working = spawn("worker", partial(worker.run, stop))
 
     def end() -> None:

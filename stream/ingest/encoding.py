@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from model.variables import INDEX, VARIABLES
 from stream.ingest.physiology import TRAITS
 
-TIME = np.dtype([("time_0", "S1"), ("time_1", "S4"), ("time_2", "S4"), ("time_3", "S4")])
+TIME = np.dtype([("first", "S1"), ("second", "S4"), ("third", "S4"), ("last", "S4")])
+"""The 13 digits of a time in ms since the epoch, until 2286."""
 
-_THOUSANDS = np.array([b"%04d" % number for number in range(10_000)])
+_DIGITS = np.array([b"%d" % number for number in range(10)])
+_FOUR_DIGITS = np.array([b"%04d" % number for number in range(10_000)])
 
 
 class Spelling:
@@ -27,7 +29,8 @@ class Spelling:
         variables = [VARIABLES[INDEX[name]] for name in names]
         self._scale = np.array([10.0 ** TRAITS[name].decimals for name in names], np.float32)
         self._low = np.array(
-            [np.ceil(v.low * s) for v, s in zip(variables, self._scale, strict=True)], np.float32
+            [np.ceil(v.low * s) for v, s in zip(variables, self._scale, strict=True)],
+            np.float32,
         )
         self._high = np.array(
             [np.floor(v.high * s) for v, s in zip(variables, self._scale, strict=True)], np.float32
@@ -64,14 +67,15 @@ class Spelling:
         return np.array([f",{member}" for member in members] + members + [""], np.bytes_)
 
 
-def spell_times(rows: NDArray[np.void], times: NDArray[np.int64]) -> None:
-    """Write `times`, ms since the epoch, [N], into the four fields TIME of `rows`: 13 digits, until 2286."""
+def spell_times(times: NDArray[np.int64]) -> NDArray[np.void]:
+    """`times` [N], ms since the epoch, as `TIME` [N]."""
+    spelled = np.empty(len(times), TIME)
     high, low = np.divmod(times, 10_000)
     high, middle = np.divmod(high, 10_000)
-    for name, group in zip(
-        TIME.names or (), (high // 10_000 * 1_000, high % 10_000, middle, low), strict=True
-    ):
-        rows[name] = _THOUSANDS[group]
+    first, second = np.divmod(high, 10_000)
+    spelled["first"], spelled["second"] = _DIGITS[first], _FOUR_DIGITS[second]
+    spelled["third"], spelled["last"] = _FOUR_DIGITS[middle], _FOUR_DIGITS[low]
+    return spelled
 
 
 def lines(rows: NDArray[np.void]) -> list[bytes]:

@@ -1,84 +1,121 @@
-"""Who lies on the synthetic ward, and what becomes of each."""
+"""Who comes to the synthetic ward, and what becomes of each."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.variables import UnitType
-from stream.ingest.physiology import Course
+from stream.ingest.physiology import TRAITS, Course
+from stream.ingest.scenario import Range, Scenario
+
+SILENCEABLE = ("RespRate", "SaO2")
+USUAL = {name: column for column, name in enumerate(TRAITS)}
+"""Column of each variable in `usual`."""
+
+PERSON = np.dtype(
+    [
+        ("number", np.int64),
+        ("static", "S100"),
+        ("usual", np.float32, len(TRAITS)),
+        ("burden", np.float32),
+        ("acrophase", np.float64),
+        ("arterial", np.bool_),
+    ]
+)
+"""What a patient brings along. static: members of the admission's `static`. usual: how far, in spreads, each
+of the patient's values lies from the mean. burden: how ill without deteriorating, 0 little to 1 heavily.
+acrophase: hours by which the patient's day is shifted."""
+
+FATE = np.dtype(
+    [(name, np.float64) for name in ("onset", "rise", "relieved", "fall", "well")]
+    + [(name, np.float64) for name in ("arrest", "leaves", "silent_from")]
+    + [(name, np.float32) for name in ("strength",)]
+    + [(name, np.int8) for name in ("course", "silent_sensor")]
+    + [(name, np.bool_) for name in ("dies", "returns")]
+)
+"""What becomes of a patient during a stay, in hours since the admission, infinite for never. relieved: seen
+to, or the pulse is back, or death. arrest: the heart stops. leaves: discharge, or the body is taken away."""
+
+AFTERWARDS = 1.1
+"""A patient who was ill is watched for a tenth of the stay more once well."""
+LONGEST_DEVIATION = 1.6
+BLOCK = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """What happens on the ward. Hours are since its start; each patient's are drawn from the ranges.
-
-    deteriorating: share of the patients who do. course: hours from the first sign to the worst.
-    recovering: share of those who are treated in time, and improve after the worst.
-    arterial: share of the patients with an arterial line; the others have a cuff.
-    silent: share of the patients of whom one sensor falls silent for good, at an hour of `silence`.
-    """
-
-    deteriorating: float = 0.15
-    onset: tuple[float, float] = (1.0, 24.0)
-    course: tuple[float, float] = (2.0, 8.0)
-    recovering: float = 0.4
-    arterial: float = 0.7
-    silent: float = 0.03
-    silence: tuple[float, float] = (0.5, 24.0)
+def arrivals(
+    first: int, scenario: Scenario, later: Scenario, seed: np.random.SeedSequence
+) -> Iterator[tuple[np.void, np.void]]:
+    """Patients without end, `PERSON` and `FATE` of each; the `first` ones by `scenario`, the rest by
+    `later`."""
+    people, fates = (np.random.default_rng(child) for child in seed.spawn(2))
+    yield from zip(_people(0, first, people, scenario), _fates(0, first, fates, scenario), strict=True)
+    for number in count(step=BLOCK):
+        who, what = _people(first + number, BLOCK, people, later), _fates(number, BLOCK, fates, later)
+        yield from zip(who, what, strict=True)
 
 
-class Patients:
-    """Columns of `count` patients, drawn from `chance`.
-
-    courses: int8 [N] of `Course`. arterial: bool [N]. statics: members of the admission's `static`.
-    burden: float32 [N], how ill each is without deteriorating, 0 little to 1 heavily. acrophase: float64 [N],
-    hours by which the day of each is shifted.
-    silent_sensor: int64 [N], index into `SILENCEABLE`. silent_from: float64 [N], hours, infinite where never.
-    """
-
-    SILENCEABLE = ("RespRate", "SaO2")
-
-    def __init__(self, count: int, chance: np.random.Generator, plot: Plot) -> None:
-        ill = chance.random(count) < plot.deteriorating
-        self.courses = np.where(ill, chance.integers(1, len(Course), count), 0).astype(np.int8)
-        self.arterial = chance.random(count) < plot.arterial
-        self.burden = np.minimum(chance.exponential(0.35, count), 1.3).astype(np.float32)
-        self.acrophase = chance.normal(0.0, 1.5, count)
-        self._onset = np.where(ill, chance.uniform(*plot.onset, count), np.inf)
-        self._course = chance.uniform(*plot.course, count)
-        self._recovery = np.where(chance.random(count) < plot.recovering, 1.0, 0.0)
-        self._strength = chance.uniform(0.85, 1.2, count)
-        self.silent_sensor = chance.integers(0, len(self.SILENCEABLE), count)
-        silent = chance.random(count) < plot.silent
-        self.silent_from = np.where(silent, chance.uniform(*plot.silence, count), np.inf)
-        self.statics = _statics(count, chance)
-
-    def severity(self, rows: NDArray[np.int64] | slice, hours: NDArray[np.float64]) -> NDArray[np.float32]:
-        """How far each patient's course has gone: 0 well, about 1 (0.85 to 1.2) at its worst. Rises over the
-        course, stays for as long again and, in patients who recover, falls over twice that time."""
-        since = (hours - self._onset[rows]) / self._course[rows]
-        worse = np.clip(since, 0.0, 1.0)
-        better = np.clip((since - 2.0) / 2.0, 0.0, 1.0) * self._recovery[rows]
-        return ((worse - better) * self._strength[rows]).astype(np.float32)
-
-    def silent(
-        self, sensor: str, rows: NDArray[np.int64] | slice, hours: NDArray[np.float64]
-    ) -> NDArray[np.bool_]:
-        """Whether each patient's `sensor` has fallen silent."""
-        chosen = self.silent_sensor[rows] == self.SILENCEABLE.index(sensor)
-        return np.asarray(chosen & (hours >= self.silent_from[rows]))
+def _share(numbers: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+    """Which of the patients of these `numbers`, counted from 0, are of the share: the first always is, unless
+    the share is 0, and the rest follow evenly."""
+    return np.asarray(np.ceil((numbers + 1) * share) > np.ceil(numbers * share))
 
 
-def _statics(count: int, chance: np.random.Generator) -> list[bytes]:
-    age = np.clip(chance.normal(64, 15, count), 18, 95).round().astype(int)
-    male = chance.random(count) < 0.56
-    height = np.where(male, chance.normal(176, 7.5, count), chance.normal(163, 7, count)).round()
-    weight = (np.clip(chance.normal(27.5, 5, count), 17, 50) * (height / 100) ** 2).round(1)
-    unit = chance.choice(len(UnitType), count, p=(0.15, 0.2, 0.37, 0.28))
-    measured = chance.random(count) < 0.55
+def _spread(chance: np.random.Generator, limits: Range, size: int) -> NDArray[np.float64]:
+    """One number from each of `size` equal parts of the range, in any order."""
+    low, high = limits
+    return low + (high - low) * (chance.permutation(size) + chance.random(size)) / size
+
+
+def _fates(number: int, size: int, chance: np.random.Generator, scenario: Scenario) -> NDArray[np.void]:
+    numbers = np.arange(number, number + size)
+    ill = _share(numbers, scenario.deteriorating)
+    cases = np.ceil(numbers * scenario.deteriorating).astype(np.int64)
+    arresting = ill & _share(cases, scenario.arresting)
+    arrests = np.ceil(cases * scenario.arresting).astype(np.int64)
+    drawn = {name: chance.uniform(*limits, size) for name, limits in scenario.lengths().items()}
+    fates = np.zeros(size, FATE)
+    fates["course"] = np.where(ill, chance.integers(1, len(Course), size), Course.STABLE)
+    fates["strength"] = chance.uniform(0.85, 1.15, size)
+    fates["onset"] = np.where(ill, drawn["onset"], np.inf)
+    fates["rise"], fates["fall"] = drawn["course"], drawn["recovery"]
+    worst = fates["onset"] + fates["rise"]
+    fates["arrest"] = np.where(arresting, worst, np.inf)
+    fates["relieved"] = worst + np.where(arresting, drawn["code"] / 60.0, drawn["wait"])
+    fates["well"] = fates["relieved"] + fates["fall"]
+    fates["dies"] = arresting & ~_share(arrests, scenario.surviving)
+    after = np.where(fates["dies"], fates["relieved"], fates["well"] * AFTERWARDS)
+    stay = _spread(chance, scenario.stay, size)
+    fates["leaves"] = np.where(fates["dies"], after, np.where(ill, np.maximum(stay, after), stay))
+    fates["returns"] = ~fates["dies"] & (chance.random(size) < scenario.returning)
+    fates["silent_sensor"] = chance.integers(0, len(SILENCEABLE), size)
+    silent = chance.random(size) < scenario.silent
+    fates["silent_from"] = np.where(silent, drawn["silence"], np.inf)
+    return fates
+
+
+def _people(number: int, size: int, chance: np.random.Generator, scenario: Scenario) -> NDArray[np.void]:
+    people = np.zeros(size, PERSON)
+    people["number"] = np.arange(number, number + size)
+    deviation = chance.standard_normal((size, len(TRAITS)), np.float32)
+    people["usual"] = np.clip(deviation, -LONGEST_DEVIATION, LONGEST_DEVIATION)
+    people["burden"] = np.minimum(chance.exponential(0.35, size), 1.0)
+    people["acrophase"] = chance.normal(0.0, 1.5, size)
+    people["arterial"] = chance.random(size) < scenario.arterial
+    people["static"] = _statics(size, chance)
+    return people
+
+
+def _statics(size: int, chance: np.random.Generator) -> list[bytes]:
+    age = np.clip(chance.normal(64, 15, size), 18, 95).round().astype(int)
+    male = chance.random(size) < 0.56
+    height = np.where(male, chance.normal(176, 7.5, size), chance.normal(163, 7, size)).round()
+    weight = (np.clip(chance.normal(27.5, 5, size), 17, 50) * (height / 100) ** 2).round(1)
+    unit = chance.choice(len(UnitType), size, p=(0.15, 0.2, 0.37, 0.28))
+    measured = chance.random(size) < 0.55
     units = [kind.name.lower() for kind in UnitType]
     tall = [f'"height":{cm:.0f},' if known else "" for cm, known in zip(height, measured, strict=True)]
     sex = np.where(male, "male", "female")

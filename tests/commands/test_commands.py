@@ -8,23 +8,28 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from stream.admin.admin import TopicSpec
 from stream.admin.librdkafka import LibrdkafkaAdmin
 from stream.cli import COMMANDS, application
-from stream.commands.demo import HISTORY_HOURS, plot
+from stream.clients import make_sink
+from stream.commands.demo import HISTORY_HOURS, before
 from stream.connection import Connection
 from stream.errors import DataError, TopicError
 from stream.ingest.simulator import Ward
+from stream.records import Outgoing
+from stream.settings import load
+from tests.scores import risk_score
 
 VITALSTREAM = [sys.executable, "-m", "stream"]
 ROOT = Path(__file__).resolve().parents[2]
-FIGURES = ["events", "scores", "dead_letters", "events_per_second", "latency_p50_ms", "latency_p99_ms"]
+FIGURES = ["events", "scores", "dead_letters", "unscored", "late"]
+FIGURES += ["events_per_second", "latency_p50_ms", "latency_p99_ms", "faults", "dropped"]
 STAY = """Time,Parameter,Value
 00:00,RecordID,{record}
 00:00,Age,71
@@ -56,7 +61,9 @@ def test_a_demo_accounts_for_every_event_and_ends_with_its_figures(tmp_path):
     done = vitalstream("demo", "--for", "5", "--json", "--save", str(tmp_path / "view.svg"))
     figures = json.loads(done.stdout.splitlines()[-1])
     assert list(figures) == FIGURES
-    assert figures["events"] == figures["scores"] + figures["dead_letters"]
+    assert figures["events"] == figures["scores"] + figures["dead_letters"] + figures["unscored"]
+    assert figures["late"] >= figures["faults"]["swapped"] > 0
+    assert sum(figures["dropped"].values()) > 0
     assert figures["scores"] > 60 * 6 * 60 and figures["dead_letters"] > 0
     assert 0 < figures["latency_p50_ms"] <= figures["latency_p99_ms"]
     assert "\x1b" not in done.stdout + done.stderr
@@ -120,6 +127,16 @@ def test_recorded_stays_are_replayed_and_watched(topics, tmp_path):
         "patients": 2,
     }
 
+    assert json.loads(vitalstream("watch", "--once", "--json", environment=topics).stdout) == {
+        "observed_at": 0,
+        "patients": [],
+    }, "without scores there is no clock"
+    now = risk_score("201", int(time.time() * 1000), 0.2).model_dump_json(exclude_none=True).encode()
+    settings = load({}, environment=topics)
+    with closing(make_sink(settings)) as sink:
+        sink.send(Outgoing(settings.scores_topic, [now], [b"201"]))
+        sink.flush(10)
+
     seen = json.loads(vitalstream("watch", "--once", "--json", environment=topics).stdout)
     vitals = {patient["patient_id"]: patient["vitals"] for patient in seen["patients"]}
     assert vitals == {
@@ -132,22 +149,21 @@ def test_recorded_stays_are_replayed_and_watched(topics, tmp_path):
     assert "201" in table and "99" in table and "\x1b" not in table
 
 
+def simulated(topics, *more):
+    flags = ["--patients", "5", "--for", "1", "--speed", "600", "--interval", "60", "--json"]
+    return json.loads(vitalstream("simulate", *flags, *more, environment=topics).stdout)
+
+
 def test_a_ward_is_simulated_for_a_while(topics):
-    sent = vitalstream(
-        "simulate",
-        "--patients",
-        "5",
-        "--for",
-        "1",
-        "--speed",
-        "600",
-        "--interval",
-        "60",
-        "--json",
-        environment=topics,
-    )
-    figures = json.loads(sent.stdout)
+    figures = simulated(topics, "--clean")
     assert (figures["events"], figures["patients"]) == (51, 5)
+    assert not any(figures["faults"].values())
+
+
+def test_what_goes_wrong_is_counted(topics):
+    figures = simulated(topics, "--repeated", "0.9", "--unreadable", "0.5", "--late", "0")
+    assert figures["events"] == 51 + figures["faults"]["repeated"] + figures["faults"]["unreadable"]
+    assert figures["faults"]["repeated"] > 0 and figures["faults"]["unreadable"] > 0
 
 
 @pytest.mark.parametrize("command", ["simulate", "replay", "watch"])
@@ -165,12 +181,15 @@ def test_missing_data_is_said(topics, tmp_path):
     assert "physionet" in str(done.exception)
 
 
-def test_the_plot_of_the_demo_has_ill_patients_and_stale_sensors_while_it_is_watched():
-    patients = Ward(60, 1, 0, 60.0, plot(1.0)).patients
-    rows = np.arange(60)
-    before, after = (
-        patients.severity(rows, np.full(60, hour)) for hour in (HISTORY_HOURS, HISTORY_HOURS + 1)
+def test_the_ward_of_the_demo_has_ill_patients_and_stale_sensors_while_it_is_watched():
+    hour = 3_600_000
+    ward = Ward(60, 1, 0, 60.0, before(1.0))
+    ward.tick(59_999)
+    census, rows = ward.census, slice(0, 60)
+    early, late = (
+        census.condition(rows, census.admitted + int(at * hour)).severity
+        for at in (HISTORY_HOURS, HISTORY_HOURS + 1)
     )
-    assert (before == 0).sum() > 40 and (after - before > 0.2).sum() >= 3
-    turning_stale = (patients.silent_from > HISTORY_HOURS - 2) & (patients.silent_from < HISTORY_HOURS - 1)
-    assert turning_stale.any()
+    assert (early == 0).sum() > 40 and (late - early > 0.2).sum() >= 3
+    silent_from = census.fates["silent_from"]
+    assert ((silent_from > HISTORY_HOURS - 2) & (silent_from < HISTORY_HOURS - 1)).any()

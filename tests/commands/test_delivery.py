@@ -8,10 +8,11 @@ import pytest
 
 from stream.clients import make_sink
 from stream.commands.delivery import deliver
-from stream.commands.feed import Tail
+from stream.commands.feed import QUIET_S, Tail
 from stream.embedded import PARTITIONS, EmbeddedBroker
 from stream.ingest.pacing import Pace
 from stream.ingest.simulator import Ward
+from stream.records import Outgoing
 from stream.settings import load
 
 
@@ -90,3 +91,41 @@ def test_stopping_ends_it_with_what_was_sent_acknowledged(settings):
         deliver(ward(settings, now_ms, interval=0.2), sink, stop, sending, Pace(now_ms, 1.0))
     assert len(sent) == 3
     assert sum(map(len, read(settings, sum(sent)).values())) == sum(sent)
+
+
+def test_a_topic_that_is_written_to_without_a_pause_has_been_read_where_it_ended_at_the_start(settings):
+    topic = settings.observations_topic
+    with closing(make_sink(settings)) as sink:
+        sink.send(Outgoing(topic, [b"{}"] * 10, [b"p"] * 10))
+        sink.flush(10)
+        stop = threading.Event()
+
+        def write():
+            while not stop.wait(0.02):
+                sink.send(Outgoing(topic, [b"{}"], [b"p"]))
+
+        writing = threading.Thread(target=write)
+        writing.start()
+        try:
+            with closing(Tail(settings, topic, PARTITIONS)) as tail:
+                assert tail.caught_up.wait(QUIET_S - 1)
+        finally:
+            stop.set()
+            writing.join()
+
+
+def test_a_tail_from_which_nobody_takes_stops_reading(settings, monkeypatch):
+    monkeypatch.setattr("stream.commands.feed.MOST_HELD", 20)
+    monkeypatch.setattr("stream.commands.feed.BATCH", 10)
+    topic = settings.observations_topic
+    with closing(make_sink(settings)) as sink:
+        for _ in range(20):
+            sink.send(Outgoing(topic, [b"{}"] * 10, [b"p"] * 10))
+            sink.flush(10)
+    with closing(Tail(settings, topic, PARTITIONS)) as tail:
+        assert not tail.caught_up.wait(1)
+        assert 20 <= tail._read < 40
+        read = 0
+        while not tail.caught_up.wait(0.05):
+            read += sum(len(records) for _, records in tail.drain())
+        assert read + sum(len(records) for _, records in tail.drain()) == 200

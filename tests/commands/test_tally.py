@@ -45,6 +45,8 @@ def test_latency_is_from_sending_to_reading_of_timed_events_only(clock):
         "events": 3,
         "scores": 3,
         "dead_letters": 0,
+        "unscored": 0,
+        "late": 0,
         "events_per_second": round(3 / 10.75, 1),
         "latency_p50_ms": 500.0,
         "latency_p99_ms": 745.0,
@@ -59,11 +61,32 @@ def test_what_has_not_come_back_is_open(clock):
     assert (tally.open, dict(tally.dead_letters)) == (1, {"not_json": 1})
 
 
+def test_a_discharge_is_not_waited_for_and_counts_once_when_its_copy_is_refused(clock):
+    tally = Tally()
+    leaving = [b'{"type":"discharge","patient_id":"a"}'] * 2
+    tally.sending(Outgoing("t", leaving, [b"a"] * 2, timestamps=np.array([1, 1], np.int64)))
+    assert (tally.open, tally.unscored) == (0, 2)
+    refused = read((b"a", 1), headers=[[("vitalstream.error.code", b"duplicate")]])
+    refused.values[:] = leaving[:1]
+    tally.refused(refused)
+    assert (tally.open, tally.unscored) == (0, 1)
+
+
+def test_late_scores_are_counted():
+    tally = Tally()
+    scores = read((b"a", 1), (b"b", 1))
+    scores.values[:] = [b'{"state":{"late":true}}', b'{"state":{"late":false}}']
+    tally.scored(1.0, scores)
+    assert tally.late == 1
+
+
 def test_without_scores_there_is_no_latency_and_no_rate():
     assert Tally().figures() == {
         "events": 0,
         "scores": 0,
         "dead_letters": 0,
+        "unscored": 0,
+        "late": 0,
         "events_per_second": 0.0,
         "latency_p50_ms": None,
         "latency_p99_ms": None,

@@ -10,16 +10,17 @@ from hypothesis import strategies as st
 
 from model.variables import INDEX, STATIC_RANGES, VARIABLES
 from stream.contracts import PATIENT_EVENT, Admission, Observation
-from stream.ingest.patients import Plot
+from stream.ingest.patients import SILENCEABLE
 from stream.ingest.physiology import TRAITS, Course
+from stream.ingest.scenario import Scenario
 from stream.ingest.simulator import Ward
 
 START = 1_700_000_000_000
 HOUR = 3_600_000
 
 
-def ward(patients=7, seed=1, interval=60.0, **plot):
-    return Ward(patients, seed, START, interval, Plot(**plot))
+def ward(patients=7, seed=1, interval=60.0, **scenario):
+    return Ward(patients, seed, START, interval, Scenario(**scenario))
 
 
 def taken(source, steps):
@@ -48,8 +49,9 @@ def test_every_event_is_a_valid_patient_event_with_plausible_values_only(seed, p
             assert event.values
             assert len(json.loads(value, object_pairs_hook=list)[-1][1]) == len(event.values), "a name twice"
             for name, number in event.values.items():
-                assert VARIABLES[INDEX[name]].low <= number <= VARIABLES[INDEX[name]].high
-        else:
+                low = VARIABLES[INDEX[name]].low
+                assert low <= number <= VARIABLES[INDEX[name]].high
+        elif isinstance(event, Admission):
             static = event.static.model_dump(exclude_none=True)
             for name in static.keys() & STATIC_RANGES.keys():
                 assert STATIC_RANGES[name].low <= static[name] <= STATIC_RANGES[name].high
@@ -100,11 +102,19 @@ def test_due_counts_what_tick_gives():
 def outcome_of():
     """Mean values of each course after six hours, in a ward where it began in the first."""
     source = ward(
-        400, 3, 600.0, deteriorating=0.75, onset=(0.1, 0.5), course=(3.0, 4.0), recovering=0.0, silent=0.0
+        400,
+        3,
+        600.0,
+        deteriorating=0.75,
+        onset=(0.1, 0.5),
+        course=(3.0, 4.0),
+        wait=(20.0, 30.0),
+        arresting=0.0,
+        silent=0.0,
     )
     events = source.tick(START + 6 * HOUR)
     sums = {course: defaultdict(list) for course in Course}
-    course_of = dict(zip(source.keys, source.patients.courses.tolist(), strict=True))
+    course_of = dict(zip(source.census.keys, source.census.fates["course"].tolist(), strict=True))
     for key, value, at in zip(events.keys, events.values, events.timestamps, strict=True):
         if at > START + 4 * HOUR:
             for name, number in json.loads(value)["values"].items():
@@ -156,33 +166,47 @@ def test_the_mean_pressure_lies_between_the_others():
             assert values["DiasABP"] < values["MAP"] < values["SysABP"]
 
 
-def test_treated_patients_recover():
-    source = ward(30, 5, 600.0, deteriorating=1.0, onset=(1.0, 1.0), course=(1.0, 1.0), recovering=1.0)
-    rows = np.arange(30)
-    course = [source.patients.severity(rows, np.full(30, hour)).mean() for hour in (1.0, 2.0, 3.0, 4.0, 5.0)]
-    assert course[0] == 0 and course[1] > 0.8 and course[1] == course[2]
-    assert course[2] > course[3] > course[4] == 0
+def test_patients_who_are_seen_to_recover():
+    source = ward(
+        30,
+        5,
+        600.0,
+        deteriorating=1.0,
+        onset=(1.0, 1.0),
+        course=(1.0, 1.0),
+        wait=(1.0, 1.0),
+        arresting=0.0,
+        recovery=(2.0, 2.0),
+    )
+    source.tick(START + HOUR // 6 - 1)
+    rows = slice(0, 30)
+    severity = [
+        source.census.condition(rows, source.census.admitted + hour * HOUR).severity.mean()
+        for hour in (1, 2, 3, 4, 5)
+    ]
+    assert severity[0] == 0 and severity[1] > 0.8 and severity[1] == severity[2]
+    assert severity[2] > severity[3] > severity[4] == 0
 
 
 def test_a_silent_sensor_stays_silent_and_the_others_go_on():
     source = ward(40, 5, 60.0, silent=1.0, silence=(0.5, 0.5), deteriorating=0.0)
     batch = source.tick(START + 2 * HOUR)
-    sensors = dict(zip(source.keys, source.patients.silent_sensor.tolist(), strict=True))
-    seen = dict.fromkeys(source.patients.SILENCEABLE, 0)
+    sensors = dict(zip(source.census.keys, source.census.fates["silent_sensor"].tolist(), strict=True))
+    seen = dict.fromkeys(SILENCEABLE, 0)
     for key, value, at in zip(batch.keys, batch.values, batch.timestamps, strict=True):
-        if at >= START + HOUR // 2:
+        if at > START + HOUR // 2 + 60_000:
             values = json.loads(value)["values"]
-            assert source.patients.SILENCEABLE[sensors[key]] not in values
+            assert SILENCEABLE[sensors[key]] not in values
             for sensor in seen:
                 seen[sensor] += sensor in values
     assert all(seen.values())
 
 
 def test_laboratory_values_are_rarer_than_vital_signs():
-    batch = ward(60, interval=60.0).tick(START + 12 * HOUR)
+    batch = ward(60, interval=60.0, deteriorating=0.0).tick(START + 12 * HOUR)
     counts = defaultdict(int)
     for value in batch.values[60:]:
-        for name in json.loads(value)["values"]:
+        for name in json.loads(value).get("values", ()):
             counts[name] += 1
     assert counts["HR"] > 40 * counts["Temp"] > 40 * counts["Lactate"] > 40 * counts["K"] > 0
 
