@@ -34,7 +34,7 @@ from bench.scores import (
     N,
     check,
     columns,
-    confidence,
+    coverage,
     flags,
     news2,
     refuse_escapes,
@@ -103,8 +103,9 @@ class Model(msgspec.Struct, gc=False):
 class State(msgspec.Struct, gc=False):
     events: int
     warm: bool
-    confidence: float
+    coverage: float
     late: bool
+    closed: bool
     stale: list[str]
 
 
@@ -148,7 +149,7 @@ def msgspec_struct(c: Columns) -> list[bytes]:
                 risk,
                 TARGET,
                 THE_MODEL,
-                State(count, warm, confidence(warm, stale), late, STALE[stale]),
+                State(count, warm, coverage(stale), late, False, STALE[stale]),
                 News2(score, complete),
                 Source(TOPIC, partition, offset),
             )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,16 +25,17 @@ from model.risk_model import RiskModel, Shape
 from model.variables import STATICS, VARIABLES
 from stream.batch.waves import pack
 from stream.records import Events, Kind, Records
+from stream.state.stays import Periods
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
 
 SIZES = (256, 4096, 16_384, 65_536)
 RESIDENT = (100_000, 500)
-EXPIRE_AFTER_MS = 72 * 3_600_000
+PERIODS = Periods(expire_after=72 * 3_600_000, discharge_grace=12 * 3_600_000)
 
 
 def normalisation() -> Normalisation:
-    middle = {v.name: 2.0 if v.name in SKEWED else (v.low + v.high) / 2 for v in VARIABLES}
+    middle = {v.name: 2.0 if v.name in SKEWED else sum(v.trained) / 2 for v in VARIABLES}
     middle |= {f"static.{name}": 100.0 for name in STATICS}
     return Normalisation(middle, {name: value / 4 for name, value in middle.items()})
 
@@ -44,7 +46,7 @@ def batch(size: int, patients: int, number: int, random: np.random.Generator) ->
     values = np.full((size, len(VARIABLES)), np.nan, np.float32)
     for column in random.choice(len(VARIABLES), 6, replace=False):
         variable = VARIABLES[column]
-        values[:, column] = random.uniform(variable.low, variable.high, size)
+        values[:, column] = random.uniform(*variable.trained, size)
     at = np.full(size, START_MS + number * 60_000)
     offsets, partitions = np.arange(size) + number * size, (who % 4).astype(np.int32)
     keys = [patient_key(patient) for patient in who.tolist()]
@@ -60,6 +62,8 @@ def batch(size: int, patients: int, number: int, random: np.random.Generator) ->
         digests=offsets.astype(np.uint64),
         values=values,
         statics=np.empty((0, len(STATICS)), np.float32),
+        places=np.zeros((size, 3), np.uint64),
+        names={},
     )
 
 
@@ -70,16 +74,17 @@ def measure(device: str, size: int, patients: int, rounds: int) -> dict[str, Any
     store = StateStore(model.initial_state(), patients, patients)
     everyone = [patient_key(patient) for patient in range(patients)]
     store.admit(everyone, (np.arange(patients) % 4).astype(np.int32))
-    stepper = Stepper(model, store, model.initial_state(), pack, EXPIRE_AFTER_MS)
+    stepper = Stepper(model, store, model.initial_state(), pack, PERIODS)
     batches = [batch(size, patients, number, random) for number in range(8)]
     slots = [store.admit(events.patients, events.partitions) for events in batches]
     taken = []
     for number in range(rounds + 3):
+        given = batches[number % 8]
+        events = replace(given, digests=given.digests + np.uint64(number * size * 8))
         begin = time.perf_counter()
-        events = batches[number % 8]
-        scores, refused = stepper.step(events, slots[number % 8], events.observed_at)
+        (stepped,) = stepper.step(events, slots[number % 8], events.observed_at)
         taken.append(time.perf_counter() - begin)
-        assert len(scores) == size and not len(refused)
+        assert len(stepped.scores) == size
     median = statistics.median(taken[3:])
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else "CPU, one thread",

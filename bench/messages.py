@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -10,7 +11,8 @@ from model.variables import VARIABLES
 
 VALUES_PER_EVENT = 6
 SHAPES = 64  # different sets of six variables
-START_MS = 1_700_000_000_000
+START_MS = int((time.time() - 3600) * 1000)
+"""An hour ago, as a worker refuses what happened long before it was written."""
 
 
 def patient_key(number: int) -> bytes:
@@ -30,8 +32,8 @@ def observations(
     shapes = [random.choice(len(VARIABLES), VALUES_PER_EVENT, replace=False) for _ in range(SHAPES)]
     templates = [_template(shape, known=True) for shape in shapes]
     strangers = [_template(shape, known=False) for shape in shapes]
-    low = np.array([variable.low for variable in VARIABLES])
-    span = np.array([variable.high - variable.low for variable in VARIABLES])
+    low, high = np.array([variable.trained for variable in VARIABLES]).T
+    span = high - low
     for start in range(0, events, 8192):
         size = min(8192, events - start)
         kinds = random.integers(SHAPES, size=size)
@@ -49,6 +51,6 @@ def _template(shape: np.ndarray, known: bool) -> bytes:
     names = [VARIABLES[column].name for column in shape]
     if not known:
         names[3] = "Unheard"
-    forms = ["%.2f" if VARIABLES[column].high < 10 else "%.1f" for column in shape]
+    forms = ["%.2f" if VARIABLES[column].trained.high < 10 else "%.1f" for column in shape]
     pairs = ",".join(f'"{name}":{form}' for name, form in zip(names, forms, strict=True))
     return ('{"patient_id":"%b","observed_at":%d,"values":{' + pairs + "}}").encode()

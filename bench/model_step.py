@@ -31,7 +31,7 @@ SECONDS = 1.0
 
 def events(batch: int, device: str) -> tuple[torch.Tensor, torch.Tensor]:
     rng = np.random.default_rng(0)
-    low, high = (np.array([getattr(v, bound) for v in VARIABLES]) for bound in ("low", "high"))
+    low, high = np.array([variable.trained for variable in VARIABLES]).T
     drawn = low + rng.random((batch, len(NAMES))) * (high - low)
     values = np.where(rng.random(drawn.shape) < 6 / len(NAMES), drawn, np.nan).astype(np.float32)
     elapsed = rng.random(batch, dtype=np.float32)

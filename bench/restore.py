@@ -56,9 +56,9 @@ def fill(settings: Settings, patients: int) -> None:
             numbers = range(start, min(start + CHUNK, patients))
             rows = random.normal(size=(len(numbers), model.state_size)).astype(np.float32)
             stays = np.full(len(numbers), 1, STAY)
-            stays["seen_at"] = START_MS
+            stays["expires_at"] = START_MS + 72 * 3_600_000
             ids = [patient_key(number) for number in numbers]
-            states = Patients(ids, rows, stays, random.integers(1, 2**63, len(numbers)).astype(np.uint64))
+            states = Patients(ids, rows, stays, [b""] * len(numbers))
             partitions = np.array([number % PARTITIONS for number in numbers], np.int32)
             sink.send(changelog.encode([Changes(states, partitions)], {}))
         sink.send(changelog.encode([], dict.fromkeys(range(PARTITIONS), Mark(0, START_MS))))

@@ -55,14 +55,14 @@ def stale_names(mask: int) -> list[str]:
     return [name for bit, name in enumerate(SIGNS) if mask >> bit & 1]
 
 
-def confidence(warm: int, stale: int) -> float:
-    return round(1 - stale.bit_count() / len(SIGNS), 2) if warm else 0
+def coverage(stale: int) -> float:
+    return round(1 - stale.bit_count() / len(SIGNS), 2)
 
 
 BOOL = ("false", "true")
 FLAGS = [
-    f',"warm":{BOOL[mask & 1]},"confidence":{confidence(mask & 1, mask >> 2)}'
-    f',"late":{BOOL[mask >> 1 & 1]},"stale":'
+    f',"warm":{BOOL[mask & 1]},"coverage":{coverage(mask >> 2)}'
+    f',"late":{BOOL[mask >> 1 & 1]},"closed":false,"stale":'
     f'{msgspec.json.encode(stale_names(mask >> 2)).decode()}}},"news2":{{"score":'
     for mask in range(256)
 ]

@@ -23,14 +23,15 @@ from bench.measure import markdown, write
 from bench.messages import START_MS, observations
 from model.artifact import load
 from stream.alert.vitals import SIGNS, VitalSigns
+from stream.assembly import make_periods
 from stream.batch.waves import pack
 from stream.decode.decoder import Decoder
 from stream.publish.scores import ScoreEncoder
-from stream.records import Events, Records
+from stream.records import Records
 from stream.settings import Settings
+from stream.state.admission import admit
 from stream.state.changelog import Changelog
-from stream.state.repeats import repeats
-from stream.state.slots import Slot
+from stream.state.stays import VITALS
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
 
@@ -68,9 +69,9 @@ def measure(events: int, patients: int) -> dict[str, float]:
     settings = Settings()
     model = load(settings.model, torch.device("cpu"))
     store = StateStore(model.initial_state(), settings.initial_resident_patients, patients)
-    stepper = Stepper(model, store, model.initial_state(), pack, int(settings.expire_after * 1000))
+    stepper = Stepper(model, store, model.initial_state(), pack, make_periods(settings))
     changelog = Changelog("changelog", model.hash, model.state_size)
-    decoder, vitals = Decoder(settings.max_event_bytes, settings.max_future), VitalSigns(model.vital_columns)
+    decoder, vitals = Decoder(settings.max_event_bytes, settings.max_future), VitalSigns(VITALS)
     encoder = ScoreEncoder(
         "scores",
         source="observations",
@@ -79,15 +80,18 @@ def measure(events: int, patients: int) -> dict[str, float]:
         target=model.target,
         signs=SIGNS,
         warm_up=settings.warm_up_events or model.warm_after,
+        names=store.names,
     )
+    max_past_ms = int(settings.max_past * 1000)
     watch = Stopwatch()
     for records in polled(events, patients):
         decoded = watch("decode", decoder.decode, records).events
-        slots = watch("state: find slots", store.admit, decoded.patients, decoded.partitions)
-        watch("state: repeats", _repeats, store, slots, decoded)
-        times = store.stream_times(decoded.partitions, decoded.observed_at)
-        scores, refused = watch("step, waves included", stepper.step, decoded, slots, times)
-        assert len(scores) == len(records) and not len(refused)
+        new = watch("state: admit", admit, store, decoded, max_past_ms)
+        (stepped,) = watch(
+            "step, waves and stays included", stepper.step, new.events, new.slots, new.stream_times
+        )
+        scores = stepped.scores
+        assert len(scores) == len(records)
         assessment = watch("alert: NEWS2, stale signs", vitals.assess, scores.vitals, scores.ages)
         watch("publish: JSON", encoder.encode, scores, assessment, START_MS)
         watch("commit: changelog", lambda: changelog.encode(store.take_changes()[0], {}))
@@ -95,10 +99,6 @@ def measure(events: int, patients: int) -> dict[str, float]:
         stage: statistics.median(taken[len(taken) // 2 :]) / BATCH * 1e6
         for stage, taken in watch.taken.items()
     }
-
-
-def _repeats(store: StateStore, slots: Slot, events: Events) -> None:
-    repeats(slots, events.digests, store.digests(slots), events.kinds)
 
 
 def main() -> None:

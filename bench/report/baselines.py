@@ -18,12 +18,12 @@ from model.datasets.padding import step_hours, step_owners, step_starts
 from model.datasets.physionet2012 import outcomes_path
 from model.datasets.stays import Stays
 from model.features import SKEWED
-from model.risk_model import VITAL_COLUMNS
 from model.train.examples import Examples
 from model.train.statistics import STATISTICS, running_statistics
 from model.train.teacher import boosted, sampled
 from model.variables import INDEX, NAMES, STATICS
 from stream.alert.vitals import VitalSigns
+from stream.state.stays import VITALS
 
 Scores = NDArray[np.float64]
 
@@ -38,9 +38,9 @@ def saps(data: Path, name: str, stays: Stays) -> Scores:
 
 def news2(stays: Stays) -> Scores:
     """NEWS2 of the last vital signs, as the worker counts it: stale or missing ones count 0."""
-    columns = [INDEX[name] for name in VITAL_COLUMNS]
+    columns = [INDEX[name] for name in VITALS]
     starts, hours = step_starts(stays), step_hours(stays)
-    signs = VitalSigns(VITAL_COLUMNS)
+    signs = VitalSigns(VITALS)
     found = np.empty(int(starts[-1]))
     for patient in range(len(stays)):
         steps = slice(int(starts[patient]), int(starts[patient + 1]))
