@@ -152,7 +152,7 @@ class Truth:
     ) -> tuple[Patient, Code | None, bool]:
         at = event.at
         same = bool(one.encounter and one.encounter == event.encounter)
-        after = bool(one.closed and at > one.closed)
+        after = bool(one.closed and at >= one.closed)
         first = not (one.admitted or differs or after or silent)
         if same or first or (at == one.admitted and not differs):
             if at < one.floor and not same:

@@ -86,7 +86,7 @@ def _observation(stay: np.void, event: Happening, periods: Periods) -> Ruling:
 
 def _admission(stay: np.void, event: Happening, periods: Periods) -> Ruling:
     same, differs = _same(stay, event), _differs(stay, event)
-    after = bool(stay["closed_at"] and event.at > stay["closed_at"])
+    after = bool(stay["closed_at"] and event.at >= stay["closed_at"])
     first = not (stay["admitted_at"] or differs or after or _silent(stay, event, periods))
     if same or first or (event.at == stay["admitted_at"] and not differs):
         if event.at < stay["floor"] and not same:

@@ -39,6 +39,13 @@ def test_a_discharge_of_one_stay_does_not_close_the_next(first: str, second: str
     assert ended(*log)["closed_at"] == 0
 
 
+def test_an_admission_at_the_moment_of_the_discharge_begins_the_next_stay() -> None:
+    """No admission of the first was seen: times of day to the minute are common."""
+    stay = ended(seen(0), seen(10), discharged(10), admitted(10, "v2"), seen(11, "v2"))
+    assert stay["closed_at"] == 0
+    assert stay["events"] == 2
+
+
 def test_the_discharge_of_the_next_stay_may_come_before_its_admission() -> None:
     early = ended(admitted(0, "v1"), seen(1), discharged(9, "v2"), admitted(2, "v2"), seen(3))
     late = ended(admitted(0, "v1"), seen(1), admitted(2, "v2"), seen(3), discharged(9, "v2"))
