@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 Headers = list[tuple[str, bytes | None]]
@@ -136,6 +137,11 @@ class Kind(IntEnum):
     DISCHARGE = 2
     CANCELLATION = 3
     TRANSFER = 4
+
+
+def hashed(text: str) -> int:
+    """Return what stands in `Events.places`, and in a stay, for a text; 0 for an empty one."""
+    return xxhash.xxh3_64_intdigest(text.encode()) if text else 0
 
 
 class Dropped(StrEnum):

@@ -14,9 +14,8 @@ from model.features import SKEWED, Normalisation
 from model.risk_model import RiskModel, Shape
 from model.variables import NAMES, STATICS, VARIABLES
 from stream.batch.waves import pack
-from stream.records import Code, Events, Kind, Records, Scores
+from stream.records import Code, Events, Kind, Records, Scores, hashed
 from stream.state.admission import admit
-from stream.state.names import hashed
 from stream.state.stays import Periods
 from stream.state.store import StateStore
 from stream.step.stepper import Explain, Stepper

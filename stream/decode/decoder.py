@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from model.variables import INDEX, STATIC_RANGES, STATICS, VARIABLES, Sex, UnitType
 from stream.contracts import EARLIEST_MS, LATEST_MS, Admission, Discharge, Observation, Static, Transfer
 from stream.decode import reasons
-from stream.records import Code, Dropped, Events, Kind, Records, Refused
+from stream.records import Code, Dropped, Events, Kind, Records, Refused, hashed
 
 Text = Annotated[str, msgspec.Meta(max_length=256)]
 LOW = np.array([variable.low for variable in VARIABLES])
@@ -228,7 +228,7 @@ def _places(plain: list[_Plain], telling: list[int]) -> tuple[NDArray[np.uint64]
         for event in map(plain.__getitem__, telling)
         for text in (event.encounter_id, event.unit, event.bed)
     ]
-    hashes = {text: xxhash.xxh3_64_intdigest(text.encode()) for text in set(texts) - {""}}
+    hashes = {text: hashed(text) for text in set(texts) - {""}}
     places = np.zeros((len(plain), 3), np.uint64)
     places[telling] = np.fromiter(map(hashes.get, texts, repeat(0)), np.uint64, len(texts)).reshape(-1, 3)
     return places, {number: text for text, number in hashes.items()}

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import msgspec
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
+
+from stream.records import hashed
 
 SPARE = 1024
 """Texts that nobody needs any more, beside as many as are needed, before they are looked for."""
@@ -62,8 +63,3 @@ def read(written: bytes) -> list[str]:
         return msgspec.json.decode(written, type=list[str]) if written else ["", "", ""]
     except msgspec.MsgspecError as error:
         raise ValueError("these are not the texts of a stay") from error
-
-
-def hashed(text: str | None) -> int:
-    """What a stay keeps of a text; 0 for none."""
-    return xxhash.xxh3_64_intdigest(text.encode()) if text else 0

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.records import Code, Kind
-from stream.state.names import hashed
+from stream.records import Code, Kind, hashed
 from stream.state.stays import VITALS
 from tests.events import Event, Still, Ward
 from tests.stays import Patient, Truth
