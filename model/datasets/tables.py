@@ -31,7 +31,7 @@ Read = Callable[[str], Cell]
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ByPatient:
-    """Of P patients, by id as it is written, what `values` [P, ...] says."""
+    """What `values` [P, ...] holds of P patients, whose `ids` are as they are written in the file."""
 
     ids: list[str]
     values: NDArray[Any]

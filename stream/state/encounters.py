@@ -157,7 +157,7 @@ def _same(stay: np.void, event: Happening) -> bool:
 
 
 def _differs(stay: np.void, event: Happening) -> bool:
-    """Of another encounter, as far as both are known."""
+    """The event names another encounter than the stay's, and both are known."""
     return bool(event.encounter and stay["encounter"] and event.encounter != stay["encounter"])
 
 

@@ -1,4 +1,4 @@
-"""What the stays are told of a micro-batch's events, and what they leave. Pure numpy."""
+"""The columns of a micro-batch that the walk of the stays reads, and those that it writes. Pure numpy."""
 
 from __future__ import annotations
 

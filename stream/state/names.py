@@ -46,7 +46,7 @@ class Names:
         self._needed = len(self._texts)
 
     def written(self, places: NDArray[np.uint64]) -> list[bytes]:
-        """Of each row of `places`, uint64 [N, 3], its texts for the changelog; empty if there are none."""
+        """Write the texts of each row of `places`, uint64 [N, 3], for the changelog; empty if it has none."""
         if not places.any():
             return [b""] * len(places)
         encoded: dict[tuple[int, ...], bytes] = {(0, 0, 0): b""}

@@ -27,7 +27,7 @@ from stream.state.store import StateStore
 from stream.state.walk import REFUSALS, Timeline, walk
 
 TRIES = 8
-"""Of one batch, each without the events that were found unsound in those before; then it is cut in two."""
+"""How often a batch is tried, each time without the events found unsound before; then it is cut in two."""
 
 
 class Cell(Protocol):
