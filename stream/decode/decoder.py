@@ -239,7 +239,7 @@ def _matrix(measured: list[dict[str, float | None]], dropped: Counter[Dropped]) 
     sizes = np.fromiter(map(len, measured), np.int64, len(measured))
     total = int(sizes.sum())
     columns = np.fromiter(map(INDEX.get, chain.from_iterable(measured), repeat(-1)), np.int64, total)
-    numbers = _numbers(measured, total)
+    numbers = _numbers(measured, total) + 0.0  # -0.0 is 0
     known = columns >= 0
     plausible = known & (numbers >= LOW[columns]) & (numbers <= HIGH[columns])
     cells = np.repeat(np.arange(len(measured)) * len(VARIABLES), sizes) + columns

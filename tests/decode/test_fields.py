@@ -241,8 +241,9 @@ def test_a_bad_value_never_changes_the_others(
     assert Counter(found.dropped) - Counter(wanted.dropped) == {Dropped.NOT_A_NUMBER: 1}
 
 
-@pytest.mark.parametrize(("name", "ended"), [("HR", 0), ("RespRate", 0), ("MechVent", 0)])
+@pytest.mark.parametrize(("name", "ended"), [("HR", 0), ("HR", -0.0), ("RespRate", 0), ("MechVent", 0)])
 def test_arrest_and_the_end_of_ventilation_are_measured(name: str, ended: float) -> None:
     found = decode(observation(values={name: ended}))
     assert found.events.values[0, INDEX[name]] == ended
+    assert not np.signbit(found.events.values[0, INDEX[name]])
     assert not any(found.dropped.values())
