@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -10,12 +10,15 @@ from stream.records import Code, Kind
 from stream.state.stays import REMEMBERED, VITALS
 from tests.events import EXPIRE_AFTER_MS, GRACE_MS, MAX_PAST_MS, Event
 
+BEDSIDE = {"HR", "SysABP", "NISysABP", "RespRate", "GCS"}
+
 
 @dataclass
 class Patient:
     """What is known. Times in ms, 0 for never."""
 
     started: int = 0
+    earliest: int = 0
     latest: int = 0
     expires: int = 0
     events: int = 0
@@ -28,23 +31,46 @@ class Patient:
     encounter: str = ""
     unit: str = ""
     bed: str = ""
-    placed: int = 0
+    named: bool = False
+    unit_at: int = 0
+    bed_at: int = 0
     left: tuple[str, int] = ("", 0)
     recent: list[str] = field(default_factory=list)
     vitals: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     @property
     def begun(self) -> int:
-        return max(self.admitted or self.started, self.floor)
+        return max(self.admitted or self.earliest, self.floor)
 
     def raise_floor(self, at: int) -> None:
         self.floor = max(self.floor, at)
         self.vitals = {name: known for name, known in self.vitals.items() if known[0] >= self.floor}
 
+    @property
+    def measured(self) -> int:
+        """When anything was measured at the bed."""
+        return max((at for name, (at, _) in self.vitals.items() if name in BEDSIDE), default=0)
+
+    def leave_behind(self, stream_time: int) -> None:
+        """If the patient was measured after the grace."""
+        floor = self.closed + GRACE_MS + 1
+        if self.measured < floor:
+            return
+        self.encounter, self.named, self.closed_of = "", False, ""
+        self.admitted = self.described = self.closed = 0
+        if self.unit_at < floor:
+            self.unit, self.unit_at = "", 0
+        if self.bed_at < floor:
+            self.bed, self.bed_at = "", 0
+        self.earliest = max(self.earliest, floor)
+        self.expires = stream_time + EXPIRE_AFTER_MS
+        self.raise_floor(floor)
+
     def next_stay(self, event: Event, floor: int, stream_time: int) -> Patient:
         following = Patient(
             expires=self.expires,
             encounter=event.encounter,
+            named=bool(event.encounter),
             recent=self.recent,
             vitals=self.vitals,
         )
@@ -56,9 +82,13 @@ class Patient:
         if event.encounter and event.encounter == self.left[0] and self.left[1] >= event.at:
             following.closed_of, following.closed = self.left
             following.expires = stream_time + GRACE_MS
-        if self.placed >= floor:
-            following.placed, following.unit, following.bed = self.placed, self.unit, self.bed
+        if self.unit_at >= floor:
+            following.unit, following.unit_at = self.unit, self.unit_at
+        if self.bed_at >= floor:
+            following.bed, following.bed_at = self.bed, self.bed_at
         following.raise_floor(floor)
+        if following.closed:
+            following.leave_behind(stream_time)
         return following
 
 
@@ -93,11 +123,19 @@ class Truth:
             patient = Patient()
         if digest in patient.recent:
             return Said(Code.DUPLICATE)
-        patient, code, described = self._decided(patient, event)
+        sure = event.kind != Kind.OBSERVATION or bool(event.values.keys() & BEDSIDE)
+        known = sure or (patient.named and event.encounter == patient.encounter)
+        ruled = event if known else replace(event, encounter="")
+        patient, code, described = self._decided(patient, ruled)
         self.patients[event.patient] = patient
         said = Said(code, described=described)
         if code is None:
-            self._placed(patient, event)
+            same = patient.named and event.encounter == patient.encounter
+            if sure and event.kind not in (Kind.DISCHARGE, Kind.CANCELLATION):
+                patient.earliest = min(patient.earliest or event.at, event.at)
+            if event.at >= patient.floor or same:
+                self._placed(patient, event, sure)
+            patient.expires = patient.expires or self.stream_time + EXPIRE_AFTER_MS
             if event.kind in (Kind.OBSERVATION, Kind.ADMISSION):
                 self._scored(patient, event, said)
         patient.recent = [*patient.recent, digest][-REMEMBERED:]
@@ -105,10 +143,10 @@ class Truth:
 
     def _decided(self, one: Patient, event: Event) -> tuple[Patient, Code | None, bool]:
         at, kind = event.at, event.kind
-        differs = bool(event.encounter and one.encounter and event.encounter != one.encounter)
+        differs = bool(event.encounter and one.named and event.encounter != one.encounter)
         silent = bool(one.events and not one.closed and at - one.latest > EXPIRE_AFTER_MS)
         evidence = one.admitted or at + 1
-        same = bool(event.encounter and event.encounter == one.encounter)
+        same = bool(event.encounter and one.named and event.encounter == one.encounter)
         if kind == Kind.OBSERVATION:
             if not same and (at < one.floor or (differs and at < one.begun)):
                 return one, Code.EARLIER_STAY, True
@@ -117,6 +155,8 @@ class Truth:
                 return one, None, True
             if silent:
                 return one.next_stay(event, one.latest + 1, self.stream_time), None, True
+            if one.closed and at > one.closed + GRACE_MS:
+                return one.next_stay(event, one.closed + GRACE_MS + 1, self.stream_time), None, True
             if one.closed and at > one.closed and differs:
                 return one.next_stay(event, one.closed + 1, self.stream_time), None, True
             return one, None, True
@@ -130,50 +170,62 @@ class Truth:
             if not one.closed:
                 one.expires = self.stream_time + EXPIRE_AFTER_MS
             return one, None, True
-        if at < one.begun and not same:
+        unsure = kind == Kind.CANCELLATION and not (one.admitted or at < one.floor or differs)
+        if at < one.begun and not same and not unsure:
             if kind == Kind.DISCHARGE:
                 one.raise_floor(evidence)
             return one, Code.EARLIER_STAY, True
         if differs:
-            one.left = (event.encounter, at) if kind == Kind.DISCHARGE else one.left
+            encounter, left = one.left
+            if kind == Kind.DISCHARGE:
+                one.left = event.encounter, at
+            elif encounter == event.encounter and at >= left:
+                one.left = "", 0
             return one, Code.OTHER_ENCOUNTER, True
         if kind == Kind.DISCHARGE and at > one.cancelled:
-            one.closed, one.expires = max(one.closed, at), self.stream_time + GRACE_MS
-            one.closed_of = event.encounter
+            if at >= one.closed:
+                one.closed, one.closed_of = at, event.encounter
+            one.expires = self.stream_time + GRACE_MS
+            one.leave_behind(self.stream_time)
         if kind == Kind.CANCELLATION:
             one.cancelled = max(one.cancelled, at)
-            one.closed_of = event.encounter
             if one.closed <= at:
-                one.closed, one.expires = 0, self.stream_time + EXPIRE_AFTER_MS
+                one.closed, one.closed_of = 0, event.encounter
+                one.expires = self.stream_time + EXPIRE_AFTER_MS
         return one, None, True
 
     def _admitted(
         self, one: Patient, event: Event, differs: bool, silent: bool, evidence: int
     ) -> tuple[Patient, Code | None, bool]:
         at = event.at
-        same = bool(one.encounter and one.encounter == event.encounter)
+        same = bool(one.encounter and one.named and one.encounter == event.encounter)
         after = bool(one.closed and at >= one.closed)
         first = not (one.admitted or differs or after or silent)
         if same or first or (at == one.admitted and not differs):
             if at < one.floor and not same:
                 return one, Code.EARLIER_STAY, True
             if one.floor and not one.admitted:
-                one.raise_floor(at)
+                one.raise_floor(min(at, one.earliest or at))
         elif at < one.begun and not after:
             one.raise_floor(evidence)
             return one, Code.EARLIER_STAY, True
         else:
             one = one.next_stay(event, at, self.stream_time)
+            if at < one.floor:
+                return one, None, False
         described = at >= one.described
         one.admitted, one.described = min(one.admitted or at, at), max(one.described, at)
         return one, None, described
 
-    def _placed(self, one: Patient, event: Event) -> None:
-        one.encounter = one.encounter or event.encounter
-        if event.at >= one.placed and (event.unit or event.bed):
-            one.bed = event.bed or (one.bed if event.unit in ("", one.unit) else "")
-            one.unit, one.placed = event.unit or one.unit, event.at
-        one.expires = one.expires or self.stream_time + EXPIRE_AFTER_MS
+    def _placed(self, one: Patient, event: Event, sure: bool) -> None:
+        if event.encounter and not one.named and (sure or not one.encounter):
+            one.encounter, one.named = event.encounter, sure
+        if event.unit and event.at >= one.unit_at:
+            if event.unit != one.unit and event.at > one.bed_at:
+                one.bed, one.bed_at = "", event.at
+            one.unit, one.unit_at = event.unit, event.at
+        if event.bed and event.at >= one.bed_at:
+            one.bed, one.bed_at = event.bed, event.at
 
     def _scored(self, one: Patient, event: Event, said: Said) -> None:
         said.again = not one.events

@@ -34,7 +34,7 @@ from stream.state.stays import RAW, STAY
 
 MAGIC = int.from_bytes(b"VSST", "little")
 PATIENT, PARTITION, ENDED = 0, 1, 2
-VERSION, MARK_VERSION, ENDED_VERSION = 2, 2, 1
+VERSION, MARK_VERSION, ENDED_VERSION = 3, 2, 1
 VERSIONS = {PATIENT: (VERSION,), PARTITION: (1, MARK_VERSION), ENDED: (ENDED_VERSION,)}
 """Those of each kind of record that can be read."""
 PARTITION_KEY = b"\xffpartition"

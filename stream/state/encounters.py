@@ -12,8 +12,9 @@ happened before the stay began belongs to an earlier one, and neither ends nor d
 names the stay's encounter. If nothing says that there was an earlier one, what happened before the admission
 is of the stay.
 
-Only an admission begins a stay in place of an open one. An observation of another encounter does not: a
-laboratory often numbers the visits in its own way.
+Only an admission begins a stay in place of an open one. An observation of another encounter does not, and
+begins one in place of a closed one only if it was measured at the bed: a laboratory often numbers the visits
+in its own way.
 """
 
 from __future__ import annotations
@@ -24,16 +25,17 @@ from typing import NamedTuple
 import numpy as np
 
 from stream.records import Code, Kind
-from stream.state.stays import Periods
+from stream.state.stays import BEDSIDE_COLUMNS, Periods
 
 KEPT = ("next_offset", "expires_at", "remembered", "recent", "recent_high", "measured_at", "vitals")
 """What is the patient's, not the stay's."""
-WHEREABOUTS = ("placed_at", "unit", "bed")
+WHEREABOUTS = ("unit", "bed")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Happening:
-    """One event. at: event time; stream_time: of its partition; both ms. encounter: hash, 0 if not named."""
+    """One event. at: event time; stream_time: of its partition; both ms. encounter: hash, 0 if the event does
+    not name it, or is of a laboratory that names another than the stay's."""
 
     kind: Kind
     at: int
@@ -78,6 +80,9 @@ def _observation(stay: np.void, event: Happening, periods: Periods) -> Ruling:
             return TAKEN
         _begin(stay, event, periods, floor=int(stay["observed_at"]) + 1)
         return Ruling(again=True, silent=True)
+    if stay["closed_at"] and event.at > stay["closed_at"] + periods.discharge_grace:
+        _begin(stay, event, periods, floor=_end_of_grace(stay, periods))
+        return AGAIN
     if stay["closed_at"] and event.at > stay["closed_at"] and _differs(stay, event):
         _begin(stay, event, periods, floor=int(stay["closed_at"]) + 1)
         return AGAIN
@@ -92,12 +97,14 @@ def _admission(stay: np.void, event: Happening, periods: Periods) -> Ruling:
         if event.at < stay["floor"] and not same:
             return EARLIER
         if stay["floor"] and not stay["admitted_at"]:
-            _raise_floor(stay, event.at)
+            _raise_floor(stay, min(event.at, int(stay["earliest_at"]) or event.at))
         return _described(stay, event)
     if event.at < _begun_at(stay) and not after:
         _raise_floor(stay, int(stay["admitted_at"]) or event.at + 1)
         return EARLIER
     _begin(stay, event, periods, floor=event.at)
+    if event.at < stay["floor"]:
+        return Ruling(again=True, described=False)
     return _described(stay, event)._replace(again=True)
 
 
@@ -116,21 +123,40 @@ def _discharge(stay: np.void, event: Happening, periods: Periods) -> Ruling:
         stay["left"], stay["left_at"] = event.encounter, event.at
         return OTHER
     if event.at > stay["cancelled_at"]:
-        stay["closed_at"] = max(int(stay["closed_at"]), event.at)
-        stay["closed_of"] = event.encounter
+        if event.at >= stay["closed_at"]:
+            stay["closed_at"], stay["closed_of"] = event.at, event.encounter
         stay["expires_at"] = event.stream_time + periods.discharge_grace
+        _leave_behind(stay, event, periods)
     return TAKEN
 
 
+def _leave_behind(stay: np.void, event: Happening, periods: Periods) -> None:
+    """Whoever was measured at the bed after the grace is here: what is known since is of a stay without a
+    name, and goes on."""
+    if stay["measured_at"][BEDSIDE_COLUMNS].max() <= stay["closed_at"] + periods.discharge_grace:
+        return
+    floor = _end_of_grace(stay, periods)
+    for name in ("encounter", "named", "admitted_at", "described_at", "closed_at", "closed_of"):
+        stay[name] = 0
+    for name in WHEREABOUTS:
+        if stay[f"{name}_at"] < floor:
+            stay[name] = stay[f"{name}_at"] = 0
+    stay["earliest_at"] = max(int(stay["earliest_at"]), floor)
+    stay["expires_at"] = event.stream_time + periods.expire_after
+    _raise_floor(stay, floor)
+
+
 def _cancellation(stay: np.void, event: Happening, periods: Periods) -> Ruling:
-    if event.at < _begun_at(stay) and not _same(stay, event):
-        return EARLIER
+    known = stay["admitted_at"] or event.at < stay["floor"] or _differs(stay, event)
+    if known and event.at < _begun_at(stay) and not _same(stay, event):
+        return EARLIER  # Without an admission the stay may have begun sooner than is known.
     if _differs(stay, event):
+        if stay["left"] == event.encounter and event.at >= stay["left_at"]:
+            stay["left"] = stay["left_at"] = 0
         return OTHER
     stay["cancelled_at"] = max(int(stay["cancelled_at"]), event.at)
-    stay["closed_of"] = event.encounter
     if stay["closed_at"] <= event.at:
-        stay["closed_at"] = 0
+        stay["closed_at"], stay["closed_of"] = 0, event.encounter
         stay["expires_at"] = event.stream_time + periods.expire_after
     return TAKEN
 
@@ -153,12 +179,12 @@ def _is_earlier(stay: np.void, event: Happening) -> bool:
 
 def _same(stay: np.void, event: Happening) -> bool:
     """It names the stay's encounter."""
-    return bool(event.encounter and event.encounter == stay["encounter"])
+    return bool(event.encounter and stay["named"] and event.encounter == stay["encounter"])
 
 
 def _differs(stay: np.void, event: Happening) -> bool:
     """The event names another encounter than the stay's, and both are known."""
-    return bool(event.encounter and stay["encounter"] and event.encounter != stay["encounter"])
+    return bool(event.encounter and stay["named"] and event.encounter != stay["encounter"])
 
 
 def _silent(stay: np.void, event: Happening, periods: Periods) -> bool:
@@ -167,20 +193,26 @@ def _silent(stay: np.void, event: Happening, periods: Periods) -> bool:
     return bool(stay["events"] and not stay["closed_at"] and silence > periods.expire_after)
 
 
+def _end_of_grace(stay: np.void, periods: Periods) -> int:
+    """The first moment that is no longer of a closed stay."""
+    return int(stay["closed_at"]) + periods.discharge_grace + 1
+
+
 def _only_admitted(stay: np.void) -> bool:
     """Nothing is known but an admission: long before the first values its date is wrong."""
     return not stay["measured_at"].any() and bool(stay["observed_at"] == stay["described_at"])
 
 
 def _begun_at(stay: np.void) -> int:
-    return max(int(stay["admitted_at"]) or int(stay["started_at"]), int(stay["floor"]))
+    return max(int(stay["admitted_at"]) or int(stay["earliest_at"]), int(stay["floor"]))
 
 
 def _begin(stay: np.void, event: Happening, periods: Periods, floor: int) -> None:
     """The next stay takes the place of this one. What is known to have happened after it began, remains."""
     kept = {name: np.copy(stay[name]) for name in KEPT}
-    if stay["placed_at"] >= floor:
-        kept |= {name: np.copy(stay[name]) for name in WHEREABOUTS}
+    for name in WHEREABOUTS:
+        if stay[f"{name}_at"] >= floor:
+            kept |= {column: np.copy(stay[column]) for column in (name, f"{name}_at")}
     if event.encounter == 0 or stay["closed_of"] in (0, event.encounter):
         for name in ("closed_at", "cancelled_at"):
             kept[name] = np.where(stay[name] > event.at, stay[name], 0)
@@ -191,8 +223,10 @@ def _begin(stay: np.void, event: Happening, periods: Periods, floor: int) -> Non
         kept["expires_at"] = np.array(event.stream_time + periods.discharge_grace)
     for name in stay.dtype.names or ():
         stay[name] = kept.get(name, np.zeros_like(stay[name]))
-    stay["encounter"] = event.encounter
+    stay["encounter"], stay["named"] = event.encounter, event.encounter > 0
     _raise_floor(stay, floor)
+    if stay["closed_at"]:
+        _leave_behind(stay, event, periods)
 
 
 def _raise_floor(stay: np.void, floor: int) -> None:

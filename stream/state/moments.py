@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.records import Events
-from stream.state.stays import PLACE, VITAL_COLUMNS, VITALS
+from stream.records import Events, Kind
+from stream.state.stays import BEDSIDE_COLUMNS, PLACE, VITAL_COLUMNS, VITALS
 
 
 class Lanes:
@@ -57,6 +57,14 @@ class Moments(Columns):
     digests: NDArray[np.uint64]
     places: NDArray[np.uint64]
     values: NDArray[np.float32]
+
+    @property
+    def sure(self) -> NDArray[np.bool_]:
+        """bool [N]: the patient is here, and of the encounter that the event names. A laboratory measures
+        nothing at the bed, and often numbers the visits in its own way."""
+        measured = ~np.isnan(self.values[:, BEDSIDE_COLUMNS])
+        sure: NDArray[np.bool_] = measured.any(axis=1) | (self.kinds != Kind.OBSERVATION)
+        return sure
 
     @classmethod
     def of(cls, events: Events, stream_times: NDArray[np.int64], order: NDArray[np.int64]) -> Self:

@@ -14,6 +14,8 @@ from model.variables import INDEX
 VITALS = ("HR", "SysABP", "NISysABP", "RespRate", "Temp", "SaO2", "FiO2", "MechVent", "GCS")
 """Variables of which the last value is kept by event time, whatever the model makes of it."""
 VITAL_COLUMNS = np.array([INDEX[name] for name in VITALS])
+BEDSIDE_COLUMNS = np.array([VITALS.index(name) for name in ("HR", "SysABP", "NISysABP", "RespRate", "GCS")])
+"""Those of `VITALS` that are measured at the bed. The others stand in a blood gas analysis as well."""
 
 PLACE = ("encounter", "unit", "bed")
 """Columns of `STAY` and of `stream.records.Events.places`: hashes of texts."""
@@ -23,30 +25,33 @@ REMEMBERED = 32
 
 STAY = np.dtype(
     [
-        *((name, np.int64) for name in ("started_at", "observed_at", "expires_at", "next_offset", "events")),
+        *((name, np.int64) for name in ("started_at", "earliest_at", "observed_at", "expires_at")),
+        *((name, np.int64) for name in ("next_offset", "events")),
         *((name, np.int64) for name in ("admitted_at", "described_at", "closed_at", "cancelled_at")),
-        *((name, np.int64) for name in ("floor", "placed_at", "remembered", "left_at")),
+        *((name, np.int64) for name in ("floor", "unit_at", "bed_at", "remembered", "left_at")),
         *((name, np.uint64) for name in (*PLACE, "left", "closed_of")),
         ("recent", np.uint32, (REMEMBERED,)),
         ("recent_high", np.uint16, (REMEMBERED,)),
         ("measured_at", np.int64, (len(VITALS),)),
         ("vitals", np.float32, (len(VITALS),)),
-        ("filling", "V4"),
+        ("named", np.bool_),
+        ("filling", "V3"),
     ]
 )
 """One patient. All is 0 in a cleared slot; a patient is known while `expires_at` is not 0. Times are event
 time, ms since the Unix epoch; 0 is never.
 
 started_at, observed_at: of the first event of the stay that arrived, and of its latest: the model's clock.
-expires_at: stream time of the partition after which all is forgotten. next_offset: after the last event that
-was applied. events: of the stay that have a score. admitted_at, described_at: of the admission, and of the
-last one whose statics count. closed_at: of the discharge. cancelled_at: of the last cancellation of one.
-closed_of: the encounter that the later of both named. left, left_at: encounter and time of the last discharge
-of another encounter, whose admission may be to come. floor: what was observed before belongs to an earlier
-stay, unless it names the encounter. placed_at: of what last named unit or bed. remembered: events that
-`recent` has seen, of which the low 32 and next 16 bits of each digest stand in turn. encounter, unit, bed:
-hashes, as in `stream.records.Events.places`. vitals, measured_at: last value of `VITALS` and when it was
-observed."""
+earliest_at: of the earliest that shows the patient here. expires_at: stream time of the partition after
+which all is forgotten. next_offset: after the last event that was applied. events: of the stay that have a
+score. admitted_at, described_at: of the admission, and of the last one whose statics count. closed_at: of
+the discharge. cancelled_at: of the last cancellation of one. closed_of: the encounter that the later of both
+named. left, left_at: encounter and time of the last discharge of another encounter, whose admission may be
+to come. floor: what was observed before belongs to an earlier stay, unless it names the encounter. unit_at:
+of what last named the unit. bed_at: of what last named the bed, or of the move to a unit since. remembered:
+events that `recent` has seen, of which the low 32 and next 16 bits of each digest stand in turn. encounter,
+unit, bed: hashes, as in `stream.records.Events.places`. named: more than a laboratory has named the
+encounter. vitals, measured_at: last value of `VITALS` and when it was observed."""
 
 RAW = np.dtype((np.void, STAY.itemsize))
 """The bytes of a stay: numpy moves these ten times faster than the fields one by one."""

@@ -23,6 +23,7 @@ def steady(stays: NDArray[np.void], lanes: Lanes, now: Moments, periods: Periods
     if now.places.any():
         here = np.stack([stays[name] for name in PLACE], axis=1)[lanes.rows]
         rare |= ((now.places != here) & (now.places > 0)).any(axis=1)
+        rare |= (now.places[:, 0] > 0) & ~stays["named"][lanes.rows]
     odd = np.bincount(lanes.rows[rare], minlength=len(stays)) > 0
     odd |= (stays["closed_at"] > 0) | expired(stays, now.stream_times[first])
     ahead_of_clock = stays["measured_at"] > stays["observed_at"][:, None]
@@ -60,11 +61,16 @@ def carry_at_once(stays: NDArray[np.void], lanes: Lanes, now: Moments, out: Trac
     stays["expires_at"] = now.stream_times[last] + periods.expire_after
     stays["next_offset"] = now.offsets[last] + 1
     remember(stays, rows, lanes.waves, now.digests)
+    if not stays["earliest_at"].all():
+        first = np.zeros(len(stays), np.int64)
+        sure = np.flatnonzero(now.sure)[::-1]
+        first[rows[sure]] = at[sure]
+        np.copyto(stays["earliest_at"], first, where=stays["earliest_at"] == 0)
     if now.places.any():
-        named = (now.places[:, 1:] > 0).any(axis=1)
-        placed_at = np.zeros(len(stays), np.int64)
-        placed_at[rows[named]] = at[named]
-        np.maximum(stays["placed_at"], placed_at, out=stays["placed_at"])
+        for column, name in enumerate(PLACE[1:], 1):
+            named, latest = now.places[:, column] > 0, np.zeros(len(stays), np.int64)
+            latest[rows[named]] = at[named]
+            np.maximum(stays[f"{name}_at"], latest, out=stays[f"{name}_at"])
 
 
 def _measure(stays: NDArray[np.void], lanes: Lanes, now: Moments, out: Trace) -> None:

@@ -146,6 +146,7 @@ def _rule(stays: NDArray[np.void], now: Moments, out: Trace, periods: Periods) -
         odd |= (encounters != stays["encounter"]) & (encounters > 0) & (stays["encounter"] > 0)
     if not odd.any():
         return
+    encounters = np.where(now.sure | (stays["named"] & (encounters == stays["encounter"])), encounters, 0)
     for row in np.flatnonzero(odd & (out.codes == 0)).tolist():
         event = Happening(
             Kind(now.kinds[row]),
@@ -161,16 +162,33 @@ def _rule(stays: NDArray[np.void], now: Moments, out: Trace, periods: Periods) -
 def _place(stays: NDArray[np.void], now: Moments, periods: Periods) -> None:
     """Where the patient is, and of which encounter the stay is, as far as the event names it."""
     if now.places.any():
-        encounter, unit, bed = now.places.T
-        np.copyto(stays["encounter"], encounter, where=stays["encounter"] == 0)
-        newer = (now.observed_at >= stays["placed_at"]) & ((unit > 0) | (bed > 0))
-        moved = newer & (unit > 0) & (unit != stays["unit"])
-        np.copyto(stays["bed"], bed, where=moved | (newer & (bed > 0)))
-        np.copyto(stays["unit"], unit, where=moved)
-        np.copyto(stays["placed_at"], now.observed_at, where=newer)
+        encounter = now.places[:, 0]
+        same = (encounter > 0) & stays["named"] & (encounter == stays["encounter"])
+        places = np.where(((now.observed_at >= stays["floor"]) | same)[:, None], now.places, 0)
+        encounter, sure = places[:, 0], now.sure
+        names = (encounter > 0) & ~stays["named"] & (sure | (stays["encounter"] == 0))
+        np.copyto(stays["encounter"], encounter, where=names)
+        stays["named"] |= names & sure
+        _move(stays, places[:, 1], places[:, 2], now.observed_at)
+    earlier = (now.observed_at < stays["earliest_at"]) | (stays["earliest_at"] == 0)
+    here = now.sure & (now.kinds != Kind.DISCHARGE) & (now.kinds != Kind.CANCELLATION)
+    np.copyto(stays["earliest_at"], now.observed_at, where=earlier & here)
     # An event that has no score, of a patient who was not known, is not forgotten at once.
     new = stays["expires_at"] == 0
     np.copyto(stays["expires_at"], now.stream_times + periods.expire_after, where=new)
+
+
+def _move(
+    stays: NDArray[np.void], unit: NDArray[np.uint64], bed: NDArray[np.uint64], at: NDArray[np.int64]
+) -> None:
+    """The bed that was known before a move to another unit is left."""
+    newer = (unit > 0) & (at >= stays["unit_at"])
+    left = newer & (unit != stays["unit"]) & (at > stays["bed_at"])
+    placed = (bed > 0) & (left | (at >= stays["bed_at"]))
+    np.copyto(stays["unit"], unit, where=newer)
+    np.copyto(stays["unit_at"], at, where=newer)
+    np.copyto(stays["bed"], bed, where=placed | left)
+    np.copyto(stays["bed_at"], at, where=placed | left)
 
 
 def _advance(stays: NDArray[np.void], now: Moments, periods: Periods) -> None:

@@ -1,7 +1,7 @@
 """Reads the state changelog by its documented layout, with nothing of `stream`.
 
-patient    magic u4 | version u2 = 2 | kind u2 = 0 | model u8
-           | stay 13 i8, 5 u8, 32 u4, 32 u2, 9 i8, 9 f4, 4 bytes
+patient    magic u4 | version u2 = 3 | kind u2 = 0 | model u8
+           | stay 15 i8, 5 u8, 32 u4, 32 u2, 9 i8, 9 f4, u1, 3 bytes
            | row D f4 | hash of the texts u8 | check u8 | texts
 partition  magic u4 | version u2 = 2 | kind u2 = 1 | model u8 | next offset i8 | stream time i8
            | input's id 16 bytes | changelog's id 16 bytes | check u8
@@ -22,18 +22,30 @@ from numpy.typing import NDArray
 from tests.chaos.reading import Row
 
 PATIENT, PARTITION, ENDED = 0, 1, 2
+VERSIONS = {PATIENT: 3, PARTITION: 2}
 PARTITION_KEY = b"\xffpartition"
 HEAD = struct.Struct("<4sHHQ")
-STAY = struct.Struct("<13q5Q32I32H9q9f4x")
+STAY = struct.Struct("<15q5Q32I32H9q9f?3x")
 MARK = struct.Struct("<qq16s16sQ")
 HASH, CHECK_BYTES = struct.Struct("<Q"), 16
-TIMES = ("started_at", "observed_at", "expires_at", "next_offset", "events", "admitted_at", "described_at")
+TIMES = ("started_at", "earliest_at", "observed_at", "expires_at", "next_offset", "events")
 STAY_FIELDS = (
     *TIMES,
-    *("closed_at", "cancelled_at", "floor", "placed_at", "remembered", "left_at"),
+    *(
+        "admitted_at",
+        "described_at",
+        "closed_at",
+        "cancelled_at",
+        "floor",
+        "unit_at",
+        "bed_at",
+        "remembered",
+        "left_at",
+    ),
     *("encounter", "unit", "bed", "left", "closed_of"),
     *(f"{name} {place}" for name in ("recent", "recent_high") for place in range(32)),
     *(f"{name} {place}" for name in ("measured_at", "vitals") for place in range(9)),
+    "named",
 )
 
 
@@ -82,7 +94,9 @@ def final(rows: Iterable[Row]) -> Final:
 
 def _head(value: bytes, kind: int) -> int:
     magic, version, found, model = HEAD.unpack_from(value)
-    assert (magic, version, found) == (b"VSST", 2, kind), f"no record of kind {kind}: {value[:16]!r}"
+    assert (magic, version, found) == (b"VSST", VERSIONS[kind], kind), (
+        f"no record of kind {kind}: {value[:16]!r}"
+    )
     return int(model)
 
 

@@ -47,7 +47,10 @@ def known(stay: np.void) -> dict[str, object]:
         "encounter": stay["encounter"],
         "unit": stay["unit"],
         "bed": stay["bed"],
-        "placed": stay["placed_at"],
+        "earliest": stay["earliest_at"],
+        "unit_at": stay["unit_at"],
+        "bed_at": stay["bed_at"],
+        "named": stay["named"],
         "vitals": {name: (at, value) for name, at, value in vitals if at},
     }
 
@@ -113,8 +116,10 @@ def two_stays(encounters: bool) -> list[Event]:
         *[Event("a", minute, {"HR": 90.0, "Temp": 37.0}, encounter=first) for minute in (5, 10, 15)],
         Event("a", 20, kind=Kind.DISCHARGE, encounter=first),
         Event("a", 25, {"Lactate": 2.0, "SaO2": 98.0}, encounter=first),
+        Event("a", 26, {"Lactate": 3.0}, encounter="LAB-1" if encounters else ""),
         Event("a", 40, {"HR": 120.0}, Kind.ADMISSION, encounter=second, unit="ward"),
         *[Event("a", minute, {"HR": 140.0, "GCS": 9.0}, encounter=second) for minute in (45, 46, 47)],
+        Event("a", 50, {"Lactate": 4.0}, encounter="LAB-2" if encounters else ""),
         Event("a", 60, {"HR": 141.0}, encounter=second),
     ]
 
