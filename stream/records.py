@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 Headers = list[tuple[str, bytes | None]]
 
+ERROR_PREFIX = "vitalstream.error."
+"""How the headers begin that the worker gives a dead letter; its own stand behind those of the record."""
+
 
 class TopicPartition(NamedTuple):
     topic: str

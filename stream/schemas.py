@@ -18,8 +18,7 @@ from pydantic import TypeAdapter
 from model.variables import VARIABLES
 from stream.contracts import PATIENT_EVENT, Alert, RiskScore
 from stream.metrics import STAGES
-from stream.publish.dead_letters import PREFIX
-from stream.records import Code
+from stream.records import ERROR_PREFIX, Code
 from stream.settings import Settings
 
 FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "schemas"
@@ -130,8 +129,10 @@ def _dead_letter_headers() -> dict[str, Any]:
     size = number | {"description": "Only where the record was too large to go with its value: its size."}
     return {
         "type": "object",
-        "properties": {PREFIX + name: field for name, field in (headers | {"value_bytes": size}).items()},
-        "required": [PREFIX + name for name in headers],
+        "properties": {
+            ERROR_PREFIX + name: field for name, field in (headers | {"value_bytes": size}).items()
+        },
+        "required": [ERROR_PREFIX + name for name in headers],
     }
 
 

@@ -6,8 +6,7 @@ from contextlib import closing
 
 from stream.clients import make_source
 from stream.commands.changelog_reader import to_ends
-from stream.publish.dead_letters import PREFIX
-from stream.records import Code, Headers
+from stream.records import ERROR_PREFIX, Code, Headers
 from stream.settings import Settings
 from stream.state.replica import EARLIEST
 
@@ -30,9 +29,9 @@ def refused_as_future(settings: Settings) -> set[tuple[int, int]]:
 def _future_place(settings: Settings, headers: Headers) -> tuple[int, int] | None:
     said = dict(headers)
     wanted = Code.FUTURE.encode(), settings.observations_topic.encode()
-    if (said.get(PREFIX + "code"), said.get(PREFIX + "topic")) != wanted:
+    if (said.get(ERROR_PREFIX + "code"), said.get(ERROR_PREFIX + "topic")) != wanted:
         return None
     try:
-        return int(said[PREFIX + "partition"] or b""), int(said[PREFIX + "offset"] or b"")
+        return int(said[ERROR_PREFIX + "partition"] or b""), int(said[ERROR_PREFIX + "offset"] or b"")
     except (KeyError, ValueError):
         return None

@@ -98,6 +98,7 @@ class Stage:
             self._board.observe(records)
         for _, records in self._letters.drain():
             self.tally.refused(records)
+            self._board.refuse(records)
 
 
 class Act:

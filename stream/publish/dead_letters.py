@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from stream.records import Code, Headers, Outgoing, Refused
+from stream.records import ERROR_PREFIX, Code, Headers, Outgoing, Refused
 
-PREFIX = "vitalstream.error."
 FRAME_BYTES = 4
 """A header takes about so many more than its name and value: the lengths of both come with them."""
 
@@ -31,7 +30,7 @@ def encode(refused: Refused, topic: str, at: int, max_bytes: int) -> Outgoing:
         added = _headers(refused, row, code, at)
         beside = _size(key) + sum(len(name.encode()) + _size(text) + FRAME_BYTES for name, text in own)
         if _size(value) + beside > max_bytes:
-            added.append((PREFIX + "value_bytes", str(_size(value)).encode()))
+            added.append((ERROR_PREFIX + "value_bytes", str(_size(value)).encode()))
             value, own = None, own if beside <= max_bytes else []
             key = key if _size(key) <= max_bytes else None
         values.append(value)
@@ -55,4 +54,4 @@ def _headers(refused: Refused, row: int, code: Code, at: int) -> Headers:
         "offset": int(records.offsets[row]),
         "at": at,
     }
-    return [(PREFIX + name, str(value).encode()) for name, value in fields.items()]
+    return [(ERROR_PREFIX + name, str(value).encode()) for name, value in fields.items()]

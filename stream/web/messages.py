@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
+
+from stream.contracts import EARLIEST_MS, LATEST_MS
+from stream.records import ERROR_PREFIX, Headers
+from stream.web.latest import Place
 
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 LONGEST_TEXT = 256
 """Characters of an encounter, a unit or a bed."""
 LONG_INTEGER = 19
 """Digits; one that is shorter fits into 64 bits."""
+Moment = Annotated[int, msgspec.Meta(ge=EARLIEST_MS, le=LATEST_MS)]
 
 
 class Model(msgspec.Struct):
@@ -20,7 +25,8 @@ class Model(msgspec.Struct):
 
 
 class State(msgspec.Struct):
-    """closed: the stay was discharged, and is kept for what still comes of it."""
+    """closed: the stay was discharged, and is kept for what still comes of it; None of an old worker, which
+    does not say it."""
 
     __repr__ = object.__repr__
 
@@ -28,7 +34,7 @@ class State(msgspec.Struct):
     warm: bool
     late: bool
     stale: list[str]
-    closed: bool = False
+    closed: bool | None = None
 
 
 class News2(msgspec.Struct):
@@ -50,8 +56,8 @@ class Score(msgspec.Struct):
 
     __repr__ = object.__repr__
 
-    observed_at: int
-    risk: float
+    observed_at: Moment
+    risk: Annotated[float, msgspec.Meta(ge=0, le=1)]
     target: str
     model: Model
     state: State
@@ -69,8 +75,8 @@ class Event(msgspec.Struct):
     __repr__ = object.__repr__
 
     patient_id: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
-    observed_at: int
-    type: str = "observation"
+    observed_at: Moment
+    type: Literal["observation", "admission", "discharge", "transfer"] = "observation"
     values: Any = None
     cancel: Any = False
     encounter_id: Any = None
@@ -100,6 +106,19 @@ def read_event(value: bytes) -> Event:
         return msgspec.convert(json.loads(value.decode(), parse_int=_integer), Event)
 
 
+def read_refusal(headers: Headers, topic: bytes) -> Place | None:
+    """Partition and offset in the input of the event that a dead letter with these headers holds; None if it
+    is of another topic, or says no such thing. A record may come with headers of the same names, which stand
+    before the worker's own: the last counts."""
+    said = dict(headers)
+    place = [said.get(ERROR_PREFIX + name) or b"" for name in ("partition", "offset")]
+    if said.get(ERROR_PREFIX + "topic") != topic:
+        return None
+    if not all(number.isdigit() and len(number) <= LONG_INTEGER for number in place):
+        return None
+    return int(place[0]), int(place[1])
+
+
 def _integer(digits: str) -> int | float:
     """As a float where Python would refuse to read it, or msgspec to convert it."""
     return int(digits) if len(digits) < LONG_INTEGER else float(digits)
@@ -111,7 +130,10 @@ def _is_number(value: Any) -> bool:
 
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and len(value) <= LONGEST_TEXT else None
+    """None too for what no UTF-8 can hold: half of a pair of surrogates."""
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        return None
+    return value if value.encode(errors="ignore").decode() == value else None
 
 
 read_score = msgspec.json.Decoder(Score).decode

@@ -1,13 +1,16 @@
-"""What is known of one patient, whatever the order in which scores and events were read."""
+"""What is known of one patient, whatever the order in which scores, events and dead letters were read."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from model.variables import INDEX, VARIABLES, VITAL_SIGNS
+from stream.web.latest import Latest, Notice, Place, Reading, Saying, Sighting
 from stream.web.messages import Event, Score
+from stream.web.stay import Progress, Stay
 from stream.web.trend import Trend
 
 DIASTOLIC = "diastolic_pressure"
@@ -15,14 +18,11 @@ MEASURED_BY = {sign.name: sign.variables for sign in VITAL_SIGNS} | {DIASTOLIC: 
 """Sign that the board shows → the variables that measure it, the better one first."""
 SHOWN = {variable: sign for sign, variables in MEASURED_BY.items() for variable in variables}
 
-Place = tuple[int, int]
-"""Partition and offset in the input."""
-NOWHERE: Place = (-1, -1)
-MOST_LATE = 32
-"""Late scores of one patient of which place and time are kept."""
-Reading = tuple[int, int, int, float]
-"""When it was measured, how good the variable is, the offset; and the value. The greatest counts: the newest,
-of equally new ones the best, of equally good ones the one said last."""
+AT_THE_BED = ("heart_rate", "systolic_pressure", "respiratory_rate", "consciousness")
+"""Signs that show the patient here: the others stand in a blood gas analysis as well."""
+
+MOST_READINGS, MOST_SAYINGS = 4, 16
+"""Of each sign; of where the patient is, of discharges, and of when anything happened."""
 
 
 @dataclass(slots=True, repr=False)
@@ -50,171 +50,103 @@ class Bed:
     measured_at: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class _Notice:
-    """A discharge, or that it was none."""
-
-    at_ms: int
-    place: Place
-    encounter_id: str | None
-
-
 class Patient:
-    """Gathers, of everything, what is latest; what of it still holds is decided when it is shown. So the
-    order in which the two topics are read makes no difference: that a score is of an event before a
-    discharge, its place in the log tells, not its arrival.
+    """The stay, as the scores tell it, and the last few things that events said. What of them holds is
+    decided when it is shown. So the order in which the topics are read makes no difference, and what a
+    refused event said can be taken back.
     """
 
-    __slots__ = (
-        "_admitted_at",
-        "_before_ms",
-        "_discharge",
-        "_open",
-        "_patient_id",
-        "_reopening",
-        "_score",
-        "_scored",
-        "_signs",
-        "_trend",
-        "_where",
-        "seen_at",
-    )
+    __slots__ = ("_notices", "_patient_id", "_sayings", "_sightings", "_signs", "_stay")
 
     def __init__(self, patient_id: str, bucket_ms: int) -> None:
-        self.seen_at = 0
         self._patient_id = patient_id
-        self._trend = Trend(bucket_ms)
-        self._signs: dict[str, Reading] = {}
-        self._where: dict[str, tuple[int, int, str]] = {}
-        self._score: Score | None = None
-        self._open = True
-        # Place and time of open scores in log order, each later in time than all that follow.
-        self._scored: deque[tuple[Place, int]] = deque(maxlen=MOST_LATE)
-        self._before_ms = self._admitted_at = 0
-        self._discharge: _Notice | None = None
-        self._reopening: _Notice | None = None
+        self._stay = Stay(bucket_ms)
+        self._sightings: Latest[Sighting] = Latest(MOST_SAYINGS)
+        self._sayings: Latest[Saying] = Latest(MOST_SAYINGS)
+        self._notices: Latest[Notice] = Latest(MOST_SAYINGS)
+        self._signs: defaultdict[str, Latest[Reading]] = defaultdict(_few)
 
-    def scored(self, score: Score) -> None:
-        """Take a score. One of a stay that is discharged says only that it is."""
-        self.seen_at = max(self.seen_at, score.observed_at)
-        if score.state.closed:
-            self._open = self._open and self._score is not None and _differ(score, self._score)
+    def scored(self, score: Score, since_ms: int) -> None:
+        """Take a score; not one of an earlier encounter that is over. since_ms: as in `forget`."""
+        self.forget(since_ms)
+        following = self._stay.ends_with(score)
+        if score.state.closed and score.state.events > 1 and following:
             return
-        if self._score and _differ(score, self._score):
-            self._before_ms = self._scored[0][1]
-            self._scored.clear()
-        self._open, self._score = True, score
-        while self._scored and self._scored[-1][1] <= score.observed_at:
-            self._scored.pop()
-        self._scored.append((_place(score), score.observed_at))
-        self._trend.add(score.observed_at, score.risk)
-        self._locate(score, _place(score)[1])
+        self._stay = self._stay.next(score) if following else self._stay
+        self._stay.scored(score)
 
     def told(self, event: Event, place: Place) -> None:
         """Take an event."""
+        at, (partition, offset) = event.observed_at, place
         if event.type == "discharge":
-            self._leave(event, place)
+            self._notices.add(Notice(offset, partition, at, event.cancel, event.encounter_id or ""))
             return
-        self.seen_at = max(self.seen_at, event.observed_at)
-        if event.type == "admission":
-            self._admitted_at = max(self._admitted_at, event.observed_at)
-        self._locate(event, place[1])
+        self._sightings.add(Sighting(at, offset, partition))
+        if event.unit or event.bed:
+            self._sayings.add(Saying(at, offset, partition, event.unit or "", event.bed or ""))
         for sign, rank, value in _plausible(event.values):
-            reading = event.observed_at, rank, place[1], value
-            self._signs[sign] = max(self._signs.get(sign, reading), reading)
+            self._signs[sign].add(Reading(at, rank, offset, partition, value))
 
-    def forgive(self, latest_ms: int) -> None:
-        """Forget a discharge later than that if a score after it shows that the worker refused it."""
-        left = self._discharge
-        if left and left.at_ms > latest_ms and self._open and self._scored_after(left):
-            self._discharge = None
+    def refused(self, place: Place) -> None:
+        """Take back what the event at this place said."""
+        every: list[Latest[Any]] = [self._sightings, self._sayings, self._notices, *self._signs.values()]
+        for said in every:
+            said.take_back(place)
+
+    def forget(self, since_ms: int) -> None:
+        """Forget the stay if nothing was scored since."""
+        if self._stay.score and self._stay.scored_at < since_ms:
+            self._stay = Stay(self._stay.trend.bucket_ms)
+
+    @property
+    def seen_at(self) -> int:
+        """When the last happened that is known, but for discharges, ms."""
+        return max(self._stay.scored_at, *(seen.at for seen in self._sightings), 0)
 
     @property
     def last_at(self) -> int:
-        """When the last happened that is known, the discharge included, ms."""
-        return max(self.seen_at, self._discharge.at_ms if self._discharge else 0)
+        """With the discharges."""
+        return max(self.seen_at, *(notice.at for notice in self._notices), 0)
 
-    @property
-    def present(self) -> bool:
-        """Whether the patient lies here: not discharged, or in a later stay, which a score must show."""
-        end = self._end()
-        if end is None or not self._open:
-            return self._open
-        return self._score is not None and self._outlives(end, self._score)
+    def present(self, progress: Progress) -> bool:
+        """Whether the patient lies here, by what happened since: not discharged, or in a later stay, which a
+        score must show."""
+        recent = (notice for notice in self._notices if notice.at >= progress.since_ms)
+        measured_at = max((said.at for sign in AT_THE_BED for said in self._signs.get(sign, ())), default=0)
+        return self.seen_at >= progress.since_ms and not self._stay.is_closed(recent, progress, measured_at)
 
     def bed(self, since_ms: int) -> Bed:
         """What holds of this stay, without what is older than that."""
-        end = self._end()
-        since = max(since_ms, self._before_ms, end.at_ms if end else 0)
-        signs = {sign: reading for sign, reading in self._signs.items() if reading[0] > since}
-        where = {name: said for name, (at, _, said) in self._where.items() if at > since}
+        readings = {sign: self._last(said, since_ms) for sign, said in sorted(self._signs.items())}
+        known = {sign: reading for sign, reading in readings.items() if reading}
+        where = self._stay.whereabouts(said for said in self._sayings if said.at >= since_ms)
         bed = Bed(
             self._patient_id,
-            self._trend.since(since),
+            self._stay.trend.since(since_ms),
             self.seen_at,
-            unit=where.get("unit"),
-            bed=where.get("bed"),
-            vitals={sign: reading[3] for sign, reading in signs.items()},
-            measured_at={sign: reading[0] for sign, reading in signs.items()},
+            unit=where.unit or None,
+            bed=where.bed or None,
+            vitals={sign: reading.value for sign, reading in known.items()},
+            measured_at={sign: reading.at for sign, reading in known.items()},
         )
-        if score := self._score:
+        if score := self._stay.score:
             bed.encounter_id = score.encounter_id
             bed.risk, bed.news2, bed.complete = score.risk, score.news2.score, score.news2.complete
             bed.events, bed.warm, bed.late = score.state.events, score.state.warm, score.state.late
             bed.stale = tuple(score.state.stale)
         return bed
 
-    def _leave(self, event: Event, place: Place) -> None:
-        notice = _Notice(event.observed_at, place, event.encounter_id)
-        if event.cancel:
-            self._reopening = notice
-        elif not self._discharge or self._cancelled() or notice.at_ms >= self._discharge.at_ms:
-            self._discharge = notice
-
-    def _cancelled(self) -> bool:
-        left, again = self._discharge, self._reopening
-        return bool(left and again and again.place > left.place and not _differ(left, again))
-
-    def _end(self) -> _Notice | None:
-        """Of the stay before. One that was cancelled has no time: the stay goes on, once a score says so."""
-        if self._reopening and self._cancelled():
-            return _Notice(0, self._reopening.place, self._reopening.encounter_id)
-        return self._discharge
-
-    def _outlives(self, end: _Notice, score: Score) -> bool:
-        """Whether the scored stay is another than the one that ended so, or goes on."""
-        if _differ(end, score):
-            return True
-        if 0 < end.at_ms < self._admitted_at <= self._scored[0][1]:
-            return True
-        return self._scored_after(end) > end.at_ms
-
-    def _scored_after(self, notice: _Notice) -> int:
-        """When the latest event happened that was scored behind it in the log, or that cannot be told, ms; 0
-        where there is none."""
-        partition = notice.place[0]
-        after = (at for place, at in self._scored if place[0] != partition or place >= notice.place)
-        return next(after, 0)
-
-    def _locate(self, said: Event | Score, offset: int) -> None:
-        for name, value in (("unit", said.unit), ("bed", said.bed)):
-            if value:
-                found = said.observed_at, offset, value
-                self._where[name] = max(self._where.get(name, found), found)
+    def _last(self, readings: Latest[Reading], since_ms: int) -> Reading | None:
+        return max((said for said in readings if said.at >= since_ms and self._stay.has(said)), default=None)
 
 
-def _place(score: Score) -> Place:
-    return (score.source.partition, score.source.offset) if score.source else NOWHERE
-
-
-def _differ(one: _Notice | Score, other: _Notice | Score) -> bool:
-    """Whether they are known to be of two encounters."""
-    return None not in (one.encounter_id, other.encounter_id) and one.encounter_id != other.encounter_id
+def _few() -> Latest[Reading]:
+    return Latest(MOST_READINGS)
 
 
 def _plausible(values: dict[str, float]) -> Iterator[tuple[str, int, float]]:
-    """Sign, how good the variable is, value."""
+    """Sign, how good the variable is, value; 0 has no sign."""
     for name, value in values.items():
         if name in SHOWN and VARIABLES[INDEX[name]].low <= value <= VARIABLES[INDEX[name]].high:
             sign = SHOWN[name]
-            yield sign, -MEASURED_BY[sign].index(name), value
+            yield sign, -MEASURED_BY[sign].index(name), value or 0

@@ -37,7 +37,7 @@ def onto(vitalstream: Vitalstream, embedded: EmbeddedBroker, monkeypatch: pytest
     def catch_up(board: Board, *_: object) -> None:
         board.score(records(score("患者-1", 0.2)))
 
-    embedded.create("vitals.observations.v1", "vitals.risk-scores.v1")
+    embedded.create("vitals.observations.v1", "vitals.risk-scores.v1", "vitals.dead-letters.v1")
     monkeypatch.setattr(watch, "partitions", lambda *_: PARTITIONS)
     monkeypatch.setattr(watch, "_catch_up", catch_up)
     monkeypatch.setattr(state, "read_changelog", lambda *_: {})

@@ -11,18 +11,20 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from stream.admin.admin import TopicSpec
 from stream.admin.librdkafka import LibrdkafkaAdmin
 from stream.cli import COMMANDS, application
-from stream.clients import make_sink
+from stream.clients import make_sink, make_source
 from stream.commands.demo import HISTORY_HOURS, before
 from stream.connection import Connection
 from stream.errors import DataError, TopicError
 from stream.ingest.simulator import Ward
-from stream.records import Outgoing
+from stream.publish.dead_letters import encode
+from stream.records import Code, Outgoing, Records, Refused
 from stream.settings import load
 from tests.scores import risk_score
 
@@ -105,7 +107,7 @@ def test_ctrl_c_ends_the_live_table_with_the_summary():
 
 @pytest.fixture(scope="module")
 def topics(kafka):
-    names = {"observations": f"events-{os.getpid()}", "scores": f"scores-{os.getpid()}"}
+    names = {name: f"{name}-{os.getpid()}" for name in ("observations", "scores", "dead_letters")}
     admin = LibrdkafkaAdmin(Connection(kafka))
     admin.create([TopicSpec(name, 3) for name in names.values()])
     admin.close()
@@ -113,6 +115,7 @@ def topics(kafka):
         "VITALSTREAM_BOOTSTRAP_SERVERS": kafka,
         "VITALSTREAM_OBSERVATIONS_TOPIC": names["observations"],
         "VITALSTREAM_SCORES_TOPIC": names["scores"],
+        "VITALSTREAM_DEAD_LETTERS_TOPIC": names["dead_letters"],
     }
 
 
@@ -147,6 +150,30 @@ def test_recorded_stays_are_replayed_and_watched(topics, tmp_path):
 
     table = vitalstream("watch", "--once", environment=topics).stdout
     assert "201" in table and "99" in table and "\x1b" not in table
+
+    refuse(settings, "201", {"type": "discharge"})
+    refuse(settings, "202", {"values": {"HR": 0}})
+    again = json.loads(vitalstream("watch", "--once", "--json", environment=topics).stdout)
+    assert again == seen
+    refuse(settings, "202", {"type": "discharge"}, said=False)
+    shown = json.loads(vitalstream("watch", "--once", "--json", environment=topics).stdout)
+    assert [patient["patient_id"] for patient in shown["patients"]] == ["201"]
+
+
+def refuse(settings, patient, event, said=True):
+    """Send an event, and its dead letter if that is `said`."""
+    topic, partition, now = settings.observations_topic, 1, int(time.time() * 1000)
+    value = json.dumps({"patient_id": patient, "observed_at": now} | event).encode()
+    with closing(make_source(settings)) as source, closing(make_sink(settings)) as sink:
+        source.assign(topic, {partition: 0})
+        offset = source.end_offsets([partition])[partition]
+        where = np.array([partition], np.int32)
+        sink.send(Outgoing(topic, [value], [patient.encode()], where))
+        if said:
+            one = Records(topic, [value], [patient.encode()], where, np.array([offset]), np.array([now]))
+            refused = Refused(one, [0], [Code.DUPLICATE], "state")
+            sink.send(encode(refused, settings.dead_letters_topic, now, 1_000_000))
+        sink.flush(10)
 
 
 def simulated(topics, *more):

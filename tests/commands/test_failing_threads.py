@@ -37,7 +37,7 @@ cli.main()
 def settings() -> Iterator[Settings]:
     with EmbeddedBroker() as broker:
         settings = load({"bootstrap_servers": broker.bootstrap_servers}, environment={})
-        broker.create(settings.observations_topic, settings.scores_topic)
+        broker.create(settings.observations_topic, settings.scores_topic, settings.dead_letters_topic)
         yield settings
 
 

@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.publish import dead_letters
-from stream.publish.dead_letters import PREFIX
-from stream.records import Code, HeaderColumn, Records, Refused
+from stream.records import ERROR_PREFIX, Code, HeaderColumn, Records, Refused
 
 NAMES = ["code", "stage", "topic", "partition", "offset", "at"]
 AT = 2**45
@@ -88,7 +87,7 @@ def test_headers_that_the_topic_might_not_take_are_left_out() -> None:
     assert (letter.values, letter.keys, letter.headers[0][0][0]) == ([None], [b"key"], "large")
     letter = dead_letters.encode(refused, "dead", 1, 100)
     assert letter.headers is not None
-    assert (letter.values, letter.keys, letter.headers[0][0][0]) == ([None], [b"key"], PREFIX + "code")
+    assert (letter.values, letter.keys, letter.headers[0][0][0]) == ([None], [b"key"], ERROR_PREFIX + "code")
 
 
 def test_many_small_headers_are_as_large_as_they_are_on_the_wire() -> None:
@@ -97,7 +96,7 @@ def test_many_small_headers_are_as_large_as_they_are_on_the_wire() -> None:
     records = Records("in", [b"value"], [b"key"], zeros.astype(np.int32), zeros, zeros, many)
     letter = dead_letters.encode(Refused(records, [0], [Code.NOT_JSON], "decode"), "dead", 1, 900)
     assert letter.headers is not None
-    assert letter.headers[0][0][0] == PREFIX + "code"
+    assert letter.headers[0][0][0] == ERROR_PREFIX + "code"
 
 
 def test_headers_are_read_only_of_what_is_refused() -> None:

@@ -23,6 +23,7 @@ class Ward:
     events: list = field(default_factory=list)
     scores: list = field(default_factory=list)
     _stays: dict = field(default_factory=dict)
+    _counts: dict = field(default_factory=dict)
 
     def happens(self, kind, minute, patient="p", encounter=None, **said):
         known = {"encounter_id": encounter} if encounter else {}
@@ -45,10 +46,17 @@ class Ward:
                     offset / 100,
                     minute,
                     offset=offset,
-                    closed=self.says_closed and ended is not None,
+                    closed=ended is not None if self.says_closed else None,
+                    events=self._count(patient, began),
                     where={"encounter_id": of} if of else None,
                 )
             )
+
+    def _count(self, patient, began):
+        """Of the stay's events."""
+        count = self._counts.get((patient, began), 0) + 1
+        self._counts[patient, began] = count
+        return count
 
     def board(self, turns=(), clock=None):
         """Read by turns: True for the next event, False for the next score; then the rest, events first."""
@@ -152,13 +160,15 @@ def test_another_encounter_is_another_stay_even_where_the_clocks_disagree():
 
 
 @given(TURNS)
-def test_a_discharge_taken_back_brings_the_patient_back_with_the_next_score(turns):
+def test_a_discharge_taken_back_brings_the_patient_back(turns):
     ward = Ward()
     ward.happens("admission", 0)
     ward.happens("observation", 5)
     ward.happens("discharge", 20)
-    ward.happens("discharge", 25, cancel=True)
     assert lying(ward.board(turns, clock=60)) == []
+    ward.happens("discharge", 25, cancel=True)
+    board = ward.board(turns, clock=60)
+    assert lying(board) == ["p"] and bed(board).vitals == {"heart_rate": 61}
     ward.happens("observation", 30)
     board = ward.board(turns, clock=60)
     assert lying(board) == ["p"] and len(bed(board).trend.levels()) > 1
@@ -188,7 +198,7 @@ def test_another_encounter_does_not_inherit_vital_signs():
     board = Board()
     board.score(records(score("p", 0.5, 10, where={"encounter_id": "a"})))
     tell(board, observation("p", 10, HR=150))
-    board.score(records(score("p", 0.1, 20, where={"encounter_id": "b"})))
+    board.score(records(score("p", 0.1, 20, where={"encounter_id": "b"}, offset=1)))
     assert (bed(board).vitals, bed(board).trend.levels()) == ({}, [0.1])
 
 
@@ -251,7 +261,7 @@ def test_what_is_remembered_of_discharged_patients_is_bounded():
         leaving = (event("discharge", f"p{first + number}", first / 1000) for number in range(100))
         tell(board, *leaving)
     assert len(board._patients) == MOST_GONE + 1 and "p99" not in board._patients
-    board.score(records(score("clock", 0.1, DAY + 20)))
+    board.score(records(score("clock", 0.1, 3 * DAY + 20)))
     assert set(board._patients) == {"clock"}
 
 
