@@ -15,14 +15,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from stream.admin.admin import TopicSpec
-from stream.admin.librdkafka import LibrdkafkaAdmin
+from stream.columns.records import Outgoing
 from stream.connection import Connection
-from stream.consume.kafka_python import KafkaPythonSource
-from stream.consume.librdkafka import LibrdkafkaSource
-from stream.publish.kafka_python import KafkaPythonSink
-from stream.publish.librdkafka import LibrdkafkaSink
-from stream.records import Outgoing
+from stream.kafka.admin import TopicSpec
+from stream.kafka.kafka_python.sink import KafkaPythonSink
+from stream.kafka.kafka_python.source import KafkaPythonSource
+from stream.kafka.librdkafka.admin import LibrdkafkaAdmin
+from stream.kafka.librdkafka.sink import LibrdkafkaSink
+from stream.kafka.librdkafka.source import LibrdkafkaSource
 
 BATCH = 4096
 PARTITIONS = 4

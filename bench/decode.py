@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 from bench.measure import interleaved, markdown, write
 from bench.messages import observations
 from model.variables import INDEX, VARIABLES
-from stream.contracts import Observation
+from stream.contracts.events import Observation
 
 try:
     import polars

@@ -24,9 +24,10 @@ from model.features import SKEWED, Normalisation
 from model.risk_model import RiskModel, Shape
 from model.variables import STATICS, VARIABLES
 from stream.batch.waves import pack
-from stream.records import Events, Kind, Records
-from stream.state.stays import Periods
+from stream.columns.events import Events, Kind
+from stream.columns.records import Records
 from stream.state.store import StateStore
+from stream.stays.record import Periods
 from stream.step.stepper import Stepper
 
 SIZES = (256, 4096, 16_384, 65_536)

@@ -19,11 +19,12 @@ import numpy as np
 from bench.broker import PARTITIONS, Broker, local_broker, usage
 from bench.measure import markdown, write
 from bench.messages import START_MS, patient_key
-from stream.assembly import Worker, build_worker, load_model, make_changelog
-from stream.clients import make_sink, make_source
+from stream.kafka.clients import make_sink, make_source
 from stream.settings import Settings, load
 from stream.state.changelog import Changes, Mark, Patients
-from stream.state.stays import STAY
+from stream.stays.record import STAY
+from stream.worker.assembly import load_model, make_changelog
+from stream.worker.worker import Worker, build_worker
 
 CHUNK = 5000
 GENERATIONS = 2

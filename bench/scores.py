@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from bench.messages import START_MS, patient_key
-from stream.contracts import RiskScore
+from stream.contracts.scores import RiskScore
 
 N = 4096
 PARTITIONS = 4

@@ -22,18 +22,18 @@ import torch
 from bench.measure import markdown, write
 from bench.messages import START_MS, observations
 from model.artifact import load
-from stream.alert.vitals import SIGNS, VitalSigns
-from stream.assembly import make_periods
+from stream.assess.news2 import SIGNS, VitalSigns
 from stream.batch.waves import pack
+from stream.columns.records import Records
 from stream.decode.decoder import Decoder
-from stream.publish.scores import ScoreEncoder
-from stream.records import Records
+from stream.encode.scores import ScoreEncoder
 from stream.settings import Settings
 from stream.state.admission import admit
 from stream.state.changelog import Changelog
-from stream.state.stays import VITALS
 from stream.state.store import StateStore
+from stream.stays.record import VITALS
 from stream.step.stepper import Stepper
+from stream.worker.assembly import make_periods
 
 BATCH = 4096
 PARTITIONS = 4

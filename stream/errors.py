@@ -18,7 +18,7 @@
     ├── OutputError            what a command shows cannot be written
     └── ThreadError            a background thread failed of an error that is none of these
 
-A bad event is none of these: it is a value (`stream.records.Refused`) with a route.
+A bad event is none of these: it is a value (`stream.columns.events.Refused`) with a route.
 Messages never hold a patient id, a name or a measured value.
 """
 

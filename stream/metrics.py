@@ -16,7 +16,8 @@ from prometheus_client.registry import Collector
 from model.reference import RISK_EDGES
 from model.variables import NAMES
 from stream import background
-from stream.records import Code, Drift, Dropped
+from stream.columns.events import Code, Dropped
+from stream.columns.scores import Drift
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 300.0)
 SHORT = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, settings
 
 with warnings.catch_warnings():  # kafka-python reads its schemas in a way that Python 3.11 calls deprecated
     warnings.simplefilter("ignore", DeprecationWarning)
-    import stream.consume.kafka_python  # noqa: F401
+    import stream.kafka.kafka_python.source  # noqa: F401
 
-from stream.admin.admin import TopicSpec
-from stream.admin.librdkafka import LibrdkafkaAdmin
 from stream.connection import Connection
-from stream.embedded import EmbeddedBroker
+from stream.kafka.admin import TopicSpec
+from stream.kafka.embedded import EmbeddedBroker
+from stream.kafka.librdkafka.admin import LibrdkafkaAdmin
 from tests.broker.server import NoBroker, any_broker
 
 MakeTopic = Callable[..., str]

@@ -31,8 +31,8 @@ from model.explain.contributors import NAMED
 from model.risk_model import RiskModel
 from model.train.examples import Examples
 from model.train.run import Recorded
-from stream.commands.score_reader import ScoreColumns
-from stream.commands.score_report import write_report
+from stream.scores.reader import ScoreColumns
+from stream.scores.report import write_report
 from stream.settings import SHIPPED_MODEL
 
 RESULTS = Path(__file__).parents[2] / "model" / "RESULTS.md"

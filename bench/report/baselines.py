@@ -22,8 +22,8 @@ from model.train.examples import Examples
 from model.train.statistics import STATISTICS, running_statistics
 from model.train.teacher import boosted, sampled
 from model.variables import INDEX, NAMES, STATICS
-from stream.alert.vitals import VitalSigns
-from stream.state.stays import VITALS
+from stream.assess.news2 import VitalSigns
+from stream.stays.record import VITALS
 
 Scores = NDArray[np.float64]
 

@@ -21,7 +21,7 @@ SEVERAL = 3
 
 
 class Contributors(NamedTuple):
-    """Columns of `stream.records.Contributions`, [N, NAMED] each, the largest effect first."""
+    """Columns of `stream.columns.scores.Contributions`, [N, NAMED] each, the largest effect first."""
 
     variables: NDArray[np.int64]
     effects: NDArray[np.float32]

@@ -27,7 +27,7 @@ AT_ONCE = 1 / 60
 def in_words(
     variable: int, effect: float, value: float, previous: float, gap: float, extreme: int, age: float
 ) -> str:
-    """A row of `stream.records.Contributions`."""
+    """A row of `stream.columns.scores.Contributions`."""
     words = _finding(variable, value, previous, gap, extreme, age)
     return f"{words}; lowers the risk" if effect < 0 else words
 

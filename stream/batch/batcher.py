@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from stream.records import Records
+from stream.columns.records import Records
 
 Poll = Callable[[int, float], Records]
 

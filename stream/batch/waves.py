@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.records import Packing
+from stream.columns.events import Packing
 
 
 def pack(groups: NDArray[np.int64]) -> Packing:

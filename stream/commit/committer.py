@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from stream.columns.records import Outgoing
 from stream.errors import CommitError
 from stream.failpoints import reach
-from stream.records import Outgoing
 from stream.state.changelog import Changelog, Mark
 from stream.state.store import StateStore
 

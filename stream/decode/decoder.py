@@ -21,9 +21,18 @@ import xxhash
 from numpy.typing import NDArray
 
 from model.variables import INDEX, STATIC_RANGES, STATICS, VARIABLES, Sex, UnitType
-from stream.contracts import EARLIEST_MS, LATEST_MS, Admission, Discharge, Observation, Static, Transfer
+from stream.columns.events import Code, Dropped, Events, Kind, Refused, hashed
+from stream.columns.records import Records
+from stream.contracts.events import (
+    EARLIEST_MS,
+    LATEST_MS,
+    Admission,
+    Discharge,
+    Observation,
+    Static,
+    Transfer,
+)
 from stream.decode import reasons
-from stream.records import Code, Dropped, Events, Kind, Records, Refused, hashed
 
 Text = Annotated[str, msgspec.Meta(max_length=256)]
 LOW = np.array([variable.low for variable in VARIABLES])

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from stream.contracts import PATIENT_EVENT, Admission, Discharge, Observation, Transfer
-from stream.records import Code, Dropped
+from stream.columns.events import Code, Dropped
+from stream.contracts.events import PATIENT_EVENT, Admission, Discharge, Observation, Transfer
 
 MAX_DEPTH = 32
 SPARED = frozenset({"event_id", "unit", "bed", "outcome", "static"})

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from model.reference import Histogram, Reference
 from model.variables import NAMES
+from stream.columns.events import Kind
+from stream.columns.scores import Drift, Scores
 from stream.drift.stability import stability
-from stream.records import Drift, Kind, Scores
 
 SAMPLE = 128
 """Most events of a micro-batch that are looked at, evenly spread over it."""

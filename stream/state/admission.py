@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.records import Code, Events, Refused
+from stream.columns.events import Code, Events, Refused
 from stream.state.slots import Slot
 from stream.state.store import StateStore
 

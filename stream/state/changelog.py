@@ -4,7 +4,7 @@ Keys: the patient id, or `PARTITION_KEY`, which is no UTF-8 and so no patient's.
 tombstone. Values are little-endian, packed, and checked by a multilinear hash (Carter & Wegman 1979) of
 all their 64-bit words; the texts by xxh3.
 
-    patient    magic u4 | version u2 | kind u2 = 0 | model u8 | stay, as `stream.state.stays.STAY` | row D f4
+    patient    magic u4 | version u2 | kind u2 = 0 | model u8 | stay, as `stream.stays.record.STAY` | row D f4
                | hash of the texts u8 | check u8 | texts: JSON, encounter, unit and bed; nothing if none is
                known
     partition  magic u4 | version u2 | kind u2 = 1 | model u8 | next offset i8 | stream time i8
@@ -28,9 +28,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from stream.columns.records import Outgoing
 from stream.errors import StateError
-from stream.records import Outgoing
-from stream.state.stays import RAW, STAY
+from stream.stays.record import RAW, STAY
 
 MAGIC = int.from_bytes(b"VSST", "little")
 PATIENT, PARTITION, ENDED = 0, 1, 2

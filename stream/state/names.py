@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.records import hashed
+from stream.columns.events import hashed
 
 SPARE = 1024
 """Texts that nobody needs any more, beside as many as are needed, before they are looked for."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.records import Code, Events, Refused
+from stream.columns.events import Code, Events, Refused
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from stream.records import Records
+from stream.columns.records import Records
 
 EARLIEST = -2
 POLL_RECORDS = 20_000

@@ -1,7 +1,7 @@
 """State store: the resident patients' state on the device, the evicted ones' in host memory.
 
 What a slot holds on the device: the model's row (float32 [D], meaning known to the model alone). On the
-host, in columns that no model touches: its stay (`stream.state.stays.STAY`). A slot is cleared when it is
+host, in columns that no model touches: its stay (`stream.stays.record.STAY`). A slot is cleared when it is
 freed and again when it is taken. What changed since it was last asked is kept for the changelog.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from stream.state.changelog import Changes, End, Patients
 from stream.state.names import Names
 from stream.state.slots import FREE, Slot, Slots
-from stream.state.stays import PLACE, STAY, replace, selected
+from stream.stays.record import PLACE, STAY, replace, selected
 
 NONE: Mapping[bytes, End] = MappingProxyType({})
 

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.shown import shown
+from stream.columns.events import Code, Events, Kind, Packing, Refused
+from stream.columns.scores import Contributions, Scores
 from stream.failpoints import reach
-from stream.records import Code, Contributions, Events, Kind, Packing, Refused, Scores
-from stream.state.moments import Moments
 from stream.state.slots import Slot
-from stream.state.stays import VITAL_COLUMNS, Periods
 from stream.state.store import StateStore
-from stream.state.walk import REFUSALS, Timeline, walk
+from stream.stays.moments import Moments
+from stream.stays.record import VITAL_COLUMNS, Periods
+from stream.stays.walk import REFUSALS, Timeline, walk
 
 TRIES = 8
 """How often a batch is tried, each time without the events found unsound before; then it is cut in two."""

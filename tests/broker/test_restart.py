@@ -13,18 +13,18 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from stream.admin.admin import TopicSpec
-from stream.admin.kafka_python import KafkaPythonAdmin
-from stream.admin.librdkafka import LibrdkafkaAdmin
+from stream.columns.records import Outgoing
 from stream.connection import Connection
-from stream.consume.kafka_python import KafkaPythonSource
-from stream.consume.librdkafka import LibrdkafkaSource
 from stream.errors import BrokerUnavailable, DeliveryError
-from stream.publish.kafka_python import KafkaPythonSink
-from stream.records import Outgoing
+from stream.kafka.admin import TopicSpec
+from stream.kafka.kafka_python.admin import KafkaPythonAdmin
+from stream.kafka.kafka_python.sink import KafkaPythonSink
+from stream.kafka.kafka_python.source import KafkaPythonSource
+from stream.kafka.librdkafka.admin import LibrdkafkaAdmin
+from stream.kafka.librdkafka.source import LibrdkafkaSource
+from tests.broker.clients.conftest import CLIENTS
+from tests.broker.clients.polling import EARLIEST, read, values_of
 from tests.broker.server import LocalBroker, NoBroker, free_ports
-from tests.clients.conftest import CLIENTS
-from tests.clients.polling import EARLIEST, read, values_of
 
 TOPIC = "restarted"
 
@@ -85,7 +85,7 @@ def test_records_sent_while_the_broker_is_away_arrive_once_it_is_back(
 def test_a_broker_that_stays_away_ends_in_a_delivery_error(
     client: str, patience: dict[str, str], broker: LocalBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("stream.publish.kafka_python.MAX_UNACKNOWLEDGED", 50)
+    monkeypatch.setattr("stream.kafka.kafka_python.sink.MAX_UNACKNOWLEDGED", 50)
     topic, told = f"{TOPIC}-{client}", []
     sink = CLIENTS[client][1](Connection(broker.start(), overrides=patience))
     sink.send(numbered(topic, range(1)))
@@ -98,7 +98,7 @@ def test_a_broker_that_stays_away_ends_in_a_delivery_error(
 
 
 def test_librdkafka_says_in_time_that_there_is_no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stream.consume.librdkafka.REQUEST_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("stream.kafka.librdkafka.source.REQUEST_TIMEOUT_S", 0.5)
     with closing(LibrdkafkaSource(Connection(f"127.0.0.1:{free_ports(1)}"), "group")) as source:
         source.assign(TOPIC, {0: EARLIEST})
         for question in (source.end_offsets, source.beginning_offsets, source.committed):

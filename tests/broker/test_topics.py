@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from stream.clients import ADMINS, make_admin
+from stream.kafka.clients import ADMINS, make_admin
+from stream.kafka.topics import examine, specs
 from stream.settings import load
-from stream.topics import examine, specs
 
 
 @pytest.mark.parametrize("client", ADMINS)

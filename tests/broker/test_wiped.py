@@ -12,9 +12,9 @@ from threading import Thread
 
 import pytest
 
-from stream.admin.admin import TopicSpec
-from stream.admin.librdkafka import LibrdkafkaAdmin
 from stream.connection import Connection
+from stream.kafka.admin import TopicSpec
+from stream.kafka.librdkafka.admin import LibrdkafkaAdmin
 from tests.broker.server import LocalBroker, NoBroker, free_ports
 from tests.flow.flow import CLIENTS, Flow, outgoing, wait_until
 

@@ -15,9 +15,9 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests import armed
 from tests.broker.server import free_ports
 from tests.chaos.process import STACKS, Process
+from tests.support import armed
 
 KAFKA, GAP = 3, 7  # exit codes: Kafka gave up on it, or it on Kafka; input or state is gone
 SIGTERM_S = 10.0
@@ -29,7 +29,7 @@ PROBE_EVERY_S, PROBE_TIMEOUT_S, PROBES = 1.0, 1.0, 3
 ASSIGNED, REVOKED, LOST = "assigned: partitions", "revoked: partitions", "lost: partitions"
 EPOCH_LOST, STARTED, RESTORED = "an epoch is lost", "joining group", "restored: partition"
 EXIT_LINE = re.compile(r"^vitalstream: .+$", re.MULTILINE)
-SYSTEM_EXIT = re.compile(r"^.* ERROR stream.pipeline: .*SystemExit.*$", re.MULTILINE)
+SYSTEM_EXIT = re.compile(r"^.* ERROR stream.worker.pipeline: .*SystemExit.*$", re.MULTILINE)
 TELLTALES = ("Traceback", armed.CANARY, "sim-0")
 """What no log may have: a traceback, what a failpoint raised, a patient id of the synthetic ward."""
 

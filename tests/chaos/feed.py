@@ -10,8 +10,8 @@ from typing import Any, Self
 import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
 
-from stream.ingest.faults import Faulty, Shares
-from stream.ingest.simulator import Ward
+from stream.synthetic.faults import Faulty, Shares
+from stream.synthetic.simulator import Ward
 
 TICK_S = 0.02
 FLUSH_S = 120.0

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests import armed
+from tests.support import armed
 
 FORK = multiprocessing.get_context("forkserver")
-FORK.set_forkserver_preload(["stream.commands.run", "tests.chaos.process"])
+FORK.set_forkserver_preload(["stream.cli.run", "tests.chaos.process"])
 STACKS = signal.SIGUSR1
 """Has a worker write to its log where each of its threads is."""
 
@@ -55,6 +55,6 @@ def _work(log: str, environment: dict[str, str], failpoint: str, arguments: list
         os.environ[armed.VARIABLE] = failpoint
         armed.main()
     else:
-        from stream import cli
+        from stream.cli import main as cli
 
         cli.main()

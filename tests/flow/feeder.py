@@ -8,9 +8,9 @@ from contextlib import closing
 from types import TracebackType
 from typing import Self
 
+from stream.columns.records import Outgoing
 from stream.connection import Connection
-from stream.publish.librdkafka import LibrdkafkaSink
-from stream.records import Outgoing
+from stream.kafka.librdkafka.sink import LibrdkafkaSink
 
 PATIENTS = 40
 EVERY_S = 0.01

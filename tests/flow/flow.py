@@ -21,11 +21,11 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartiti
 from kafka import KafkaConsumer
 from kafka import TopicPartition as PythonTopicPartition
 
-from stream.assembly import Worker, build_worker
+from stream.columns.records import Outgoing
 from stream.connection import Connection
-from stream.publish.librdkafka import LibrdkafkaSink
-from stream.records import Outgoing
+from stream.kafka.librdkafka.sink import LibrdkafkaSink
 from stream.settings import Settings, load
+from stream.worker.worker import Worker, build_worker
 
 CLIENTS = ("librdkafka", "kafka-python")
 IDLE_S = 1.0

@@ -12,22 +12,22 @@ from typing import Any
 import pytest
 
 from model.risk_model import RiskModel
-from stream.alert.vitals import VitalSigns
+from stream.assess.news2 import VitalSigns
+from stream.columns.records import Outgoing
 from stream.commit.committer import Committer
 from stream.decode import decoder, reasons
 from stream.drift.watch import Watch
+from stream.encode import dead_letters
+from stream.encode.scores import ScoreEncoder
 from stream.errors import describe
-from stream.publish import dead_letters
-from stream.publish.scores import ScoreEncoder
-from stream.records import Outgoing
-from stream.scoring import Scoring
-from stream.state import walk
 from stream.state.changelog import Changelog
 from stream.state.placement import Placement
 from stream.state.store import StateStore
+from stream.stays import walk
 from stream.step import stepper
 from stream.step.stepper import Stepper
-from tests.memory import MemorySink, run_through
+from stream.worker.scoring import Scoring
+from tests.support.memory import MemorySink, run_through
 
 PATIENT, VALUE = "ZQ7-patient", 93.71875
 SENTINELS = (PATIENT, "ZQ7", str(VALUE))

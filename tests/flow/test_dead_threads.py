@@ -12,16 +12,17 @@ from itertools import count
 
 import pytest
 
-from stream.embedded import EmbeddedBroker
+from stream.kafka.embedded import EmbeddedBroker
 from tests.broker.server import free_ports
-from tests.failing import PATIENT
 from tests.flow.flow import Flow, fetch, wait_until
+from tests.support.failing import PATIENT
 
 numbers = count()
 
 RUN = """\
 import sys, time
-import stream.assembly, stream.cli, stream.consume.librdkafka, stream.state.restore, stream.state.standby
+import stream.cli.main, stream.kafka.librdkafka.source
+import stream.state.restore, stream.state.standby, stream.worker.worker
 
 def failing(times, call):
     def called(*arguments, **named):
@@ -38,11 +39,11 @@ def slow(call):
         return call(*arguments)
     return called
 
-source = stream.consume.librdkafka.LibrdkafkaSource
+source = stream.kafka.librdkafka.source.LibrdkafkaSource
 source.close = slow(source.close)
 stream.{module}.{name} = failing({times}, stream.{module}.{name})
 sys.argv = ["vitalstream", "run"]
-stream.cli.main()
+stream.cli.main.main()
 """
 """Closing is slow: what /healthz says meanwhile can be read."""
 

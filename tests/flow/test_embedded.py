@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from itertools import count
 
-from stream.embedded import EmbeddedBroker
-from stream.ingest.simulator import Ward
+from stream.kafka.embedded import EmbeddedBroker
+from stream.synthetic.simulator import Ward
 from tests.flow.flow import Flow, places
 
 OVERRIDES = {"fetch.wait.max.ms": "5", "log_level": "3"}

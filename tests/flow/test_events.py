@@ -14,7 +14,8 @@ import torch
 
 from model.artifact import load
 from model.variables import NAMES, STATICS
-from stream.records import Code, Outgoing
+from stream.columns.events import Code
+from stream.columns.records import Outgoing
 from stream.settings import SHIPPED_MODEL
 from stream.state.placement import partitions_of
 from tests.flow.conftest import MakeFlow

@@ -15,11 +15,11 @@ from typing import Self
 import numpy as np
 import pytest
 
-from stream.assembly import build_worker
-from stream.clients import make_admin
+from stream.kafka.clients import make_admin
 from stream.metrics import total
 from stream.state.replica import Replica
 from stream.state.standby import Standby
+from stream.worker.worker import build_worker
 from tests.broker.server import free_ports
 from tests.flow.conftest import SLOW_IN_PYTHON, MakeFlow
 from tests.flow.feeder import Feeder

@@ -10,9 +10,9 @@ import pytest
 from model.artifact import load
 from model.datasets.stays import Stays
 from model.variables import NAMES
-from stream.records import Kind
+from stream.columns.events import Kind
 from stream.settings import SHIPPED_MODEL
-from tests.events import Event, Ward
+from tests.support.events import Event, Ward
 
 MODEL = load(SHIPPED_MODEL, "cpu")
 Log = list[Event]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
-from stream.assembly import build_worker
 from stream.errors import EpochError, RefusalError
 from stream.metrics import total
+from stream.worker.worker import build_worker
 from tests.flow.conftest import MakeFlow
 from tests.flow.flow import CLIENTS, outgoing
 

@@ -11,8 +11,8 @@ from model.artifact import load
 from model.datasets.padding import step_starts
 from model.datasets.stays import Stays, drop_implausible
 from model.evaluate.offline import step_risks
-from stream.ingest.replay import Recorded
 from stream.settings import SHIPPED_MODEL
+from stream.synthetic.recorded import Recorded
 from tests.flow.conftest import SLOW_IN_PYTHON, MakeFlow
 from tests.flow.flow import CLIENTS, Flow, places, risks_by_patient
 

@@ -11,12 +11,12 @@ import pytest
 from kafka import KafkaAdminClient, TopicPartition
 
 from model.artifact import load
+from stream.columns.records import Outgoing
 from stream.errors import GapError, StateError
-from stream.ingest.simulator import Ward
 from stream.metrics import total
-from stream.records import Outgoing
 from stream.settings import SHIPPED_MODEL
 from stream.state.changelog import Changelog
+from stream.synthetic.simulator import Ward
 from tests.flow.conftest import SLOW_IN_PYTHON, MakeFlow
 from tests.flow.flow import Flow, places, risks_by_patient
 

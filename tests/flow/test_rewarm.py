@@ -17,7 +17,7 @@ from tests.flow.conftest import SLOW_IN_PYTHON, MakeFlow
 from tests.flow.feeder import Feeder
 from tests.flow.flow import PATIENCE_S, Flow, places
 from tests.flow.test_group import PARTITIONS, Working
-from tests.model.synthetic import model
+from tests.unit.model.synthetic import model
 
 EVERY = "0.5"
 

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from stream.commands.stopping import AGAIN_S
-from stream.ingest.simulator import Ward
-from tests import armed
+from stream.console.stopping import AGAIN_S
+from stream.synthetic.simulator import Ward
 from tests.flow.conftest import MakeFlow
 from tests.flow.flow import Flow, places
+from tests.support import armed
 
 SECONDS = 2.0
 
@@ -52,7 +52,7 @@ def test_a_worker_that_is_stopped_early_ends_within_two_seconds_with_0(flow: Flo
 def test_a_worker_that_is_stopped_twice_commits_nothing_and_the_next_one_does_it_again(flow: Flow) -> None:
     flow.flags["instance_id"] = "one"
     hanging = {armed.VARIABLE: "after_step:1:hang"}
-    with worker_that_said(flow, armed.REACHED, program="tests.armed", **hanging) as worker:
+    with worker_that_said(flow, armed.REACHED, program="tests.support.armed", **hanging) as worker:
         worker.send_signal(signal.SIGTERM)
         time.sleep(AGAIN_S + 0.2)
         assert worker.poll() is None

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions
 
-from stream.admin.admin import TopicSpec
-from stream.admin.identity import LOOK_EVERY_S
-from stream.clients import make_admin
+from stream.kafka.admin import TopicSpec
+from stream.kafka.clients import make_admin
+from stream.kafka.identity import LOOK_EVERY_S
 from tests.flow.conftest import SLOW_IN_PYTHON, MakeFlow
 from tests.flow.flow import Flow, outgoing, wait_until
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from stream.ingest.simulator import Ward
+from stream.synthetic.simulator import Ward
 from tests.flow.conftest import MakeFlow
 from tests.flow.flow import PATIENCE_S, Flow, places
 

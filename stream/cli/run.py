@@ -1,0 +1,50 @@
+"""`vitalstream run`: the worker."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Annotated
+
+import typer
+
+from stream.console.options import ALL, Json, start_logging, takes_settings
+from stream.console.stopping import stop_on_signals
+from stream.metrics import Metrics, total
+from stream.settings import Settings
+from stream.worker.worker import build_worker
+
+log = logging.getLogger(__name__)
+
+
+@takes_settings(*ALL)
+def run(
+    settings: Settings,
+    until_idle: Annotated[
+        float | None, typer.Option(min=0, help="End when nothing arrived for this many seconds.")
+    ] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Show the settings in force, without secrets, and end.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Score events: a member of the consumer group, until SIGTERM or Ctrl-C."""
+    if print_config:
+        typer.echo(settings.model_dump_json(indent=2))
+        return
+    start_logging(settings.log_level)
+    worker = build_worker(settings)
+    worker.run(stop_on_signals(), until_idle, check_topics=True)
+    log.info("finished what was sent, committed it and left the group")
+    figures = summary(worker.metrics)
+    typer.echo(json.dumps(figures) if as_json else ", ".join(f"{name} {n:,}" for name, n in figures.items()))
+
+
+def summary(metrics: Metrics) -> dict[str, int]:
+    """What a worker did since it started."""
+    return {
+        "events": total(metrics.consumed),
+        "scores": total(metrics.scored),
+        "discharges": total(metrics.discharged),
+        "dead_letters": total(metrics.refused),
+    }

@@ -1,0 +1,210 @@
+"""`vitalstream state`: what the changelog holds, whether it is right, and how it comes to another cluster."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from stream.console.options import KAFKA, Json, takes_settings
+from stream.errors import StateError, VitalstreamError
+from stream.inspect import snapshot as state_file
+from stream.inspect.changelog import all_sound, load_states, read_changelog
+from stream.inspect.describe import (
+    described,
+    fault_lines,
+    moment,
+    partition_row,
+    partitions_table,
+    report_object,
+    state_lines,
+)
+from stream.inspect.restore_snapshot import write_states
+from stream.inspect.verify import check
+from stream.readable import readable
+from stream.settings import Settings
+from stream.state.changelog import Patients
+from stream.worker.assembly import load_model
+
+STATES = (*KAFKA, "observations_topic", "model")
+DECODING = ("scores_topic", "dead_letters_topic", "device", "threads", "processing_guarantee")
+REPLAYING = (
+    "transaction_timeout", "expire_after", "max_batch", "max_event_bytes", "max_future", "max_past",
+    "discharge_grace", "misplaced_records",
+)  # fmt: skip
+app = typer.Typer(
+    help="The patients' states in the changelog: list, show, verify against the input, move to another "
+    "cluster. Only `import` changes anything. Exit codes: 1 no such patient, 3 Kafka, 4 model, 5 a file that "
+    "cannot be read or written, 6 state that is damaged, of another model, or not what the input makes.",
+    no_args_is_help=True,
+)
+
+
+@app.command("ls")
+@takes_settings(*STATES)
+def list_(
+    settings: Settings,
+    patients: Annotated[
+        bool, typer.Option("--patients", help="Each patient: id, partition, events, time of the last one.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List the partitions and how many patients each has.
+
+    Next offset: of the input, by the changelog; committed: by the group. A worker goes on where both are the
+    same. Stream time: the latest event. Exit code 6 where a record cannot be read.
+    """
+    model, changelog = load_states(settings)
+    read = read_changelog(settings, changelog)
+    found = all_sound(changelog, read)
+    rows = {one: partition_row(read[one], each) for one, each in found.items()}
+    total = sum(len(each.patients) for each in found.values())
+    who = [said for one, each in found.items() for said in _who(one, each.patients)] if patients else []
+    if as_json:
+        shown: dict[str, Any] = {"changelog": changelog.topic, "model": model.hash, "patients": total}
+        shown["partitions"] = [{"partition": one, **row} for one, row in rows.items()]
+        typer.echo(json.dumps(shown | ({"states": who} if patients else {})))
+        return
+    Console().print(partitions_table(rows))
+    typer.echo(f"{total:,} patients in {changelog.topic}, model {model.hash[:16]}")
+    for said in who:
+        typer.echo(
+            "\t".join(
+                (readable(said["patient_id"]), f"{said['partition']}", f"{said['events']}", said["last"])
+            )
+        )
+
+
+@app.command()
+@takes_settings(*STATES)
+def show(
+    settings: Settings,
+    patient: Annotated[
+        str, typer.Argument(help="The id; - reads it from standard input, where no process list shows it.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Show one patient's state in clinical terms.
+
+    The stay, of each variable the last value and the hours from there to the last event, the static
+    features. Exit code 1 where there is none.
+    """
+    wanted = (sys.stdin.readline().rstrip("\r\n") if patient == "-" else patient).encode()
+    model, changelog = load_states(settings)
+    states: list[dict[str, Any]] = []
+    for partition, each in read_changelog(settings, changelog).items():
+        if (value := each.latest.get(wanted)) is not None:
+            one = changelog.patients({wanted: value})
+            states += [
+                {"partition": partition, **described(model, row, stay, text)}
+                for row, stay, text in zip(one.rows, one.stays, one.texts, strict=True)
+            ]
+    if not states:
+        raise VitalstreamError(f"{changelog.topic} has no state of this patient")
+    if as_json:
+        typer.echo(json.dumps({"model": model.hash, "states": states}))
+        return
+    for line in state_lines(states):
+        typer.echo(line)
+    typer.echo(f"model {model.hash}")
+
+
+@app.command()
+@takes_settings(*STATES, *DECODING, *REPLAYING)
+def verify(
+    settings: Settings,
+    imported: Annotated[
+        Path | None, typer.Option(help="The file with which this changelog began, if it was imported.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check the states, down to a replay of the input.
+
+    Every record; each partition's progress against the group's committed offset; the topics' partitions; and,
+    where the input is retained from its first offset, the states against those that a replay makes. Give it
+    the worker's settings. Workers may run meanwhile, but not with at_least_once, whose epochs are seen half
+    written. Exit code 6 and counts by kind where anything differs.
+    """
+    model = load_model(settings)
+    base = state_file.read(imported, model.hash, model.state_size) if imported else None
+    report = check(settings, model, base)
+    shown = report_object(report)
+    if as_json:
+        typer.echo(json.dumps(shown))
+    else:
+        Console().print(partitions_table({row["partition"]: row for row in shown["partitions"]}))
+        for line in fault_lines(report):
+            typer.echo(line)
+    if report.faults:
+        kinds = ", ".join(f"{kind} {count}" for kind, count in report.faults.items())
+        raise StateError(
+            f"{settings.changelog_topic} is not as it should be: {kinds}. A state that was imported wants "
+            "--imported; else replay the input under a new application_id"
+        )
+    if not as_json:
+        typer.echo(f"ok       {settings.changelog_topic}: nothing differs")
+
+
+@app.command()
+@takes_settings(*STATES)
+def export(
+    settings: Settings,
+    file: Annotated[Path, typer.Argument(help="File to make; one that exists is left alone.")],
+    as_json: Json = False,
+) -> None:
+    """Write all states to a safetensors file.
+
+    It holds patients' ids and values; only you can read it. Stop the workers before, so that it has what they
+    did last. Exit code 5 where it cannot be written, 6 where a record cannot be read.
+    """
+    model, changelog = load_states(settings)
+    found = all_sound(changelog, read_changelog(settings, changelog))
+    marks = {one: each.mark for one, each in found.items() if each.mark}
+    states = state_file.gathered(model.hash, {one: each.patients for one, each in found.items()}, marks)
+    state_file.write(file, states)
+    count = len(states.patients)
+    figures = {"patients": count, "partitions": len(found)}
+    typer.echo(json.dumps(figures) if as_json else f"{count:,} patients written to {file}")
+
+
+@app.command("import")
+@takes_settings(*STATES, "processing_guarantee", "transaction_timeout")
+def import_(
+    settings: Settings,
+    file: Annotated[Path, typer.Argument(help="A file that `export` made.")],
+    as_json: Json = False,
+) -> None:
+    """Begin with the states of another cluster.
+
+    The input of this one begins anew: each of its partitions is read from its first offset on, which is
+    committed for the group, and nothing of it counts as applied. Patients go to the partition of their key
+    (murmur2). Exit code 6 where the changelog holds anything, the group has members, or the file is of
+    another model; 5 where the file is damaged.
+    """
+    model, changelog = load_states(settings)
+    states = state_file.read(file, model.hash, model.state_size)
+    partitions = write_states(settings, changelog, states)
+    figures = {"patients": len(states.patients), "partitions": partitions}
+    typer.echo(
+        json.dumps(figures)
+        if as_json
+        else f"{len(states.patients):,} patients in {partitions} partitions of {changelog.topic}"
+    )
+
+
+def _who(partition: int, patients: Patients) -> list[dict[str, Any]]:
+    rows = zip(patients.ids, patients.stays, strict=True)
+    return [
+        {
+            "patient_id": one.decode("utf-8", "backslashreplace"),
+            "partition": partition,
+            "events": int(stay["events"]),
+            "observed_at": int(stay["observed_at"]),
+            "last": moment(int(stay["observed_at"])),
+        }
+        for one, stay in rows
+    ]

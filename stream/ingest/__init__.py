@@ -1,1 +1,0 @@
-"""Where events come from that no hospital sent: recorded stays and a synthetic ward."""

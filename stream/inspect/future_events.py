@@ -1,0 +1,38 @@
+"""What a worker refused because it was ahead of its clock: a later clock would take it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from stream.columns.events import Code
+from stream.columns.records import ERROR_PREFIX, Headers
+from stream.inspect.changelog import to_ends
+from stream.kafka.clients import make_source
+from stream.settings import Settings
+from stream.state.replica import EARLIEST
+
+
+def refused_as_future(settings: Settings) -> set[tuple[int, int]]:
+    """Partition and offset in the input of what was refused as `Code.FUTURE`, as far as the dead letters are
+    retained. Raises `BrokerError`."""
+    found: set[tuple[int, int]] = set()
+    with closing(make_source(settings, with_headers=True, to_end=True)) as source:
+        if not (count := source.partition_count(settings.dead_letters_topic)):
+            return found
+        source.assign(settings.dead_letters_topic, dict.fromkeys(range(count), EARLIEST))
+        for records in to_ends(source):
+            found |= {place for one in records.headers or [] if (place := _future_place(settings, one))}
+            if len(source.ended()) == count:
+                return found
+    return found
+
+
+def _future_place(settings: Settings, headers: Headers) -> tuple[int, int] | None:
+    said = dict(headers)
+    wanted = Code.FUTURE.encode(), settings.observations_topic.encode()
+    if (said.get(ERROR_PREFIX + "code"), said.get(ERROR_PREFIX + "topic")) != wanted:
+        return None
+    try:
+        return int(said[ERROR_PREFIX + "partition"] or b""), int(said[ERROR_PREFIX + "offset"] or b"")
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,35 @@
+"""The worker of a model change: it makes the states of the new model behind the running group."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import replace
+
+from stream.rewarm.changelog_only_sink import StateOnly
+from stream.rewarm.following_source import Behind, Leader
+from stream.rewarm.skipping_decoder import LeavingOut
+from stream.settings import Settings
+from stream.worker.pipeline import Pipeline
+from stream.worker.scoring import Encoder
+from stream.worker.worker import Worker, build_worker
+
+
+def build_follower(
+    settings: Settings, leader: Leader, encoder: Encoder, refused: Set[tuple[int, int]]
+) -> Worker:
+    """A worker that never runs ahead of the group whose committed offsets `leader` tells, and makes states
+    alone: `encoder` sees its scores, and nothing but the changelog is written. refused: partition and offset
+    of records to pass over. Raises as `build_worker`."""
+    worker = build_worker(settings)
+    rooms = worker.pipeline.rooms
+    worker.pipeline = Pipeline(
+        replace(
+            rooms,
+            source=Behind(rooms.source, leader),
+            decoder=LeavingOut(settings.max_event_bytes, settings.max_future, refused),
+            sink=StateOnly(rooms.sink),
+            encoder=encoder,
+        ),
+        follows=True,
+    )
+    return worker
