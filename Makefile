@@ -4,7 +4,7 @@ TORCH_BACKEND ?=
 STAMP := .venv/.installed-$(or $(TORCH_BACKEND),default)
 FOR ?= 60
 
-.PHONY: setup demo check test bench report
+.PHONY: setup demo check unit test bench report
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml requirements.txt
@@ -22,6 +22,9 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+unit: setup
+	$(BIN)/pytest tests/unit
 
 test: setup
 	tests/system-tools

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from stream.console.extras import missing_extra, unavailable
 from stream.console.output import guard_output, say, settle_output
 from stream.console.reporting import report, report_exceptions
 from stream.console.stopping import handle_signals, started
-from stream.errors import OutputError, VitalstreamError
+from stream.errors import OutputError, SettingsError, VitalstreamError
 
 if TYPE_CHECKING:
     import typer
@@ -20,6 +21,7 @@ COMMANDS = (
 )  # fmt: skip
 """Each is a module of `stream.cli` with a Typer application `app`, or else a function of its name."""
 ENDS_WELL_WHEN_STOPPED = "run"
+ANYTHING = {"allow_extra_args": True, "ignore_unknown_options": True}
 INTERRUPTED = 130
 
 
@@ -40,7 +42,13 @@ def application(*names: str) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(about)
     for name in names:
-        module = import_module(f"stream.cli.{name}")
+        try:
+            module = import_module(f"stream.cli.{name}")
+        except ModuleNotFoundError as error:
+            if (needs := missing_extra(error, name)) is None:
+                raise
+            app.command(name, help=needs.capitalize(), context_settings=ANYTHING)(unavailable(error))
+            continue
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
         else:
@@ -58,7 +66,7 @@ def main() -> None:
     handle_signals(0 if wanted == [ENDS_WELL_WHEN_STOPPED] else None)
     report_exceptions()
     guard_output()
-    code = _exit_code(lambda: _run(wanted))
+    code = _exit_code(lambda: _run(wanted), *wanted)
     try:
         settle_output()
     except OutputError as error:
@@ -77,7 +85,7 @@ def _run(wanted: list[str]) -> None:
     command()
 
 
-def _exit_code(work: Callable[[], None]) -> int | str | None:
+def _exit_code(work: Callable[[], None], command: str | None = None) -> int | str | None:
     try:
         work()
     except SystemExit as end:
@@ -87,10 +95,20 @@ def _exit_code(work: Callable[[], None]) -> int | str | None:
     except VitalstreamError as error:
         say(str(error))
         return error.exit_code
+    except ModuleNotFoundError as error:
+        return _without(error, command)
     except BaseException as error:
         report(error)
         return 1
     return 0
+
+
+def _without(error: ModuleNotFoundError, command: str | None) -> int:
+    if (needs := missing_extra(error, command)) is None:
+        report(error)
+        return 1
+    say(needs)
+    return SettingsError.exit_code
 
 
 if __name__ == "__main__":
