@@ -8,7 +8,6 @@ freed and again when it is taken. What changed since it was last asked is kept f
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -17,19 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stream.state.changelog import Changes, End, Patients
+from stream.state.evicted import Evicted, EvictedStates
 from stream.state.names import Names
 from stream.state.slots import FREE, Slot, Slots
+from stream.state.stream_times import StreamTimes
 from stream.stays.record import PLACE, STAY, replace, selected
 
 NONE: Mapping[bytes, End] = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Evicted:
-    """One patient's state in host memory. The changelog has it, or will."""
-
-    row: NDArray[np.float32]
-    stay: np.void
 
 
 class StateStore:
@@ -50,8 +43,8 @@ class StateStore:
         self._logged = np.zeros(capacity, np.bool_)  # the changelog has a record of it, or will
         self._changes: list[Changes] = []
         self._ended: dict[tuple[int, bytes], End] = {}
-        self._evicted: dict[int, dict[bytes, Evicted]] = {}
-        self._stream_times: dict[int, int] = {}
+        self._evicted = EvictedStates()
+        self._stream_times = StreamTimes()
         self._expires_from: dict[int, int] = {}  # no resident of the partition expires before, ms
         self.names = Names()
 
@@ -121,15 +114,8 @@ class StateStore:
     def stream_times(
         self, partitions: NDArray[np.int32], observed_at: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """int64 [N], ms: of each row the latest `observed_at` in its partition so far, this row included;
-        rows of a partition stand in offset order. Carries the partitions' stream times on."""
-        times = np.empty(len(partitions), np.int64)
-        for partition in np.unique(partitions).tolist():
-            rows = np.flatnonzero(partitions == partition)
-            so_far = self._stream_times.get(partition, 0)
-            times[rows] = np.maximum(np.maximum.accumulate(observed_at[rows]), so_far)
-            self._stream_times[partition] = int(times[rows[-1]])
-        return times
+        """As `StreamTimes.advance`."""
+        return self._stream_times.advance(partitions, observed_at)
 
     def stream_time(self, partition: int) -> int:
         """The latest `observed_at` in a partition, ms; 0 before the first."""
@@ -159,30 +145,20 @@ class StateStore:
         over = expires_at < now
         self._expires_from[partition] = int(expires_at[~over].min(initial=now + after_ms))
         self.release(slots[over])
-        return int(over.sum()) + self._expire_evicted(partition, now)
+        evicted = self._evicted.expire(partition, now)
+        for patient, stay in evicted.items():
+            self._end((partition, patient), stay)
+        return int(over.sum()) + len(evicted)
 
     def _places(self) -> NDArray[np.uint64]:
-        evicted = [kept.stay for patients in self._evicted.values() for kept in patients.values()]
-        stays = (self._stays, np.array(evicted, STAY))
+        stays = (self._stays, self._evicted.stays())
         return np.concatenate([part[name] for part in stays for name in PLACE])
-
-    def _expire_evicted(self, partition: int, now: int) -> int:
-        evicted, over = self._evicted.get(partition, {}), []
-        for patient, kept in evicted.items():
-            if kept.stay["expires_at"] >= now:
-                break
-            over.append(patient)
-        for patient in over:
-            self._end((partition, patient), evicted.pop(patient).stay)
-        return len(over)
 
     def _overdue(self, partition: int) -> int:
         """An upper bound, ms: who expired before that came back from host memory since, and is found when the
         bound is over."""
-        expires_from = self._expires_from.get(partition, 0)
-        for first in self._evicted.get(partition, {}).values():
-            expires_from = min(expires_from, int(first.stay["expires_at"]))
-            break
+        resident, evicted = self._expires_from.get(partition, 0), self._evicted.expires_from(partition)
+        expires_from = resident if evicted is None else min(resident, evicted)
         return self._stream_times[partition] - expires_from
 
     def drop(self, partition: int) -> None:

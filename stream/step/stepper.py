@@ -1,14 +1,14 @@
 """Stepper: the only room that calls the model. State in, state out.
 
 The events of a micro-batch are packed into waves, one event a patient in each. The stays are walked through
-them first: that says which events have a score. Those go through the model in stretches: within one no stay
+them first: that says which events have a score. Those go through the model in segments: within one no stay
 begins, so that the model scans it in one call. Nothing is written to the state store before all results of a
 try are found sound.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -26,6 +26,7 @@ from stream.state.store import StateStore
 from stream.stays.moments import Moments
 from stream.stays.record import VITAL_COLUMNS, Periods
 from stream.stays.walk import REFUSALS, Timeline, walk
+from stream.step.segments import Inputs, Segment, joined, keep_latest, segments
 
 TRIES = 8
 """How often a batch is tried, each time without the events found unsound before; then it is cut in two."""
@@ -63,41 +64,6 @@ class Stepped(NamedTuple):
     hidden: int
     silences: int
     discharges: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    """Waves of `sizes`, from position `start` of the packing; only the first may hold events that begin
-    a stay, or admissions."""
-
-    start: int
-    sizes: list[int]
-
-    @property
-    def first(self) -> slice:
-        return slice(self.start, self.start + self.sizes[0])
-
-    @property
-    def stop(self) -> int:
-        return self.start + sum(self.sizes)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Inputs:
-    """What the model is given of N events in packed order, on its device. at: None if no event is late."""
-
-    values: Tensor
-    elapsed: Tensor
-    hours: Tensor
-    at: Tensor | None
-
-    def part(self, rows: slice) -> _Inputs:
-        at = None if self.at is None else self.at[rows]
-        return _Inputs(self.values[rows], self.elapsed[rows], self.hours[rows], at)
-
-    def take(self, index: Tensor) -> _Inputs:
-        at = None if self.at is None else self.at[index]
-        return _Inputs(self.values[index], self.elapsed[index], self.hours[index], at)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -210,40 +176,40 @@ class Stepper:
         admitted = events.kinds[packing.order] == Kind.ADMISSION
         values, hidden = shown(events.values[packing.order])
         at = self._put(timeline.at) if timeline.late.any() else None
-        given = _Inputs(self._put(values), self._put(timeline.elapsed), self._put(timeline.hours), at)
+        given = Inputs(self._put(values), self._put(timeline.elapsed), self._put(timeline.hours), at)
         statics = self._put(_statics(events, packing, timeline)) if len(events.statics) else given.values[:0]
         rows = self._store.rows(packing.groups)
         states, risks, causes = [], [], []
-        for stretch in _stretches(packing, admitted | timeline.begins):
-            part = given.part(slice(stretch.start, stretch.stop))
-            state = self._begin(rows[: stretch.sizes[0]], stretch.first, admitted, timeline, statics)
+        for segment in segments(packing, admitted | timeline.begins):
+            part = given.part(slice(segment.start, segment.stop))
+            state = self._begin(rows[: segment.sizes[0]], segment.first, admitted, timeline, statics)
             after, risk = self._model.scan(
-                state, part.values, part.elapsed, part.hours, stretch.sizes, part.at
+                state, part.values, part.elapsed, part.hours, segment.sizes, part.at
             )
             states.append(after)
             risks.append(risk)
             if self._explain:
-                causes.append(self._causes(state, after, risk, stretch))
-            _keep_latest(rows, after, stretch.sizes)
-        state, risk = _joined(states), _joined(risks)
+                causes.append(self._causes(state, after, risk, segment))
+            keep_latest(rows, after, segment.sizes)
+        state, risk = joined(states), joined(risks)
         finite = torch.isfinite(state.sum(dim=1).add_(risk))
         explained, explanation = self._explained(causes, given)
         return _Outcome(rows, risk.cpu().numpy(), finite.cpu().numpy(), explained, explanation, hidden)
 
     def _causes(
-        self, state: Tensor, after: Tensor, risk: Tensor, stretch: _Stretch
+        self, state: Tensor, after: Tensor, risk: Tensor, segment: Segment
     ) -> tuple[NDArray[np.int64], Tensor]:
-        """Packed positions of a stretch's events that are to be explained, and the rows before them: those of
+        """Packed positions of a segment's events that are to be explained, and the rows before them: those of
         the first wave had `state`, the others what their patient's event in the wave before left."""
         chosen = np.flatnonzero((risk >= self._explain_from).cpu().numpy())
-        ends = np.cumsum(stretch.sizes)
-        before = np.arange(ends[-1]) - np.repeat([0, *stretch.sizes[:-1]], stretch.sizes)
+        ends = np.cumsum(segment.sizes)
+        before = np.arange(ends[-1]) - np.repeat([0, *segment.sizes[:-1]], segment.sizes)
         first, later = chosen[chosen < ends[0]], chosen[chosen >= ends[0]]
         rows = (state.index_select(0, self._put(first)), after.index_select(0, self._put(before[later])))
-        return chosen + stretch.start, torch.cat(rows)
+        return chosen + segment.start, torch.cat(rows)
 
     def _explained(
-        self, causes: list[tuple[NDArray[np.int64], Tensor]], given: _Inputs
+        self, causes: list[tuple[NDArray[np.int64], Tensor]], given: Inputs
     ) -> tuple[NDArray[np.int64], tuple[NDArray[Any], ...]]:
         positions = np.concatenate([chosen for chosen, _ in causes]) if causes else np.empty(0, np.int64)
         if self._explain is None or not len(positions):
@@ -256,7 +222,7 @@ class Stepper:
     def _begin(
         self, rows: Tensor, first: slice, admitted: NDArray[np.bool_], timeline: Timeline, statics: Tensor
     ) -> Tensor:
-        """The rows with the stays begun that a stretch's first wave begins: nothing of what was known before
+        """The rows with the stays begun that a segment's first wave begins: nothing of what was known before
         is kept; if it is an admission, its statics are applied."""
         if len(begins := np.flatnonzero(timeline.begins[first])):
             rows = rows.index_copy(0, self._put(begins), self._fresh.expand(len(begins), -1))
@@ -274,31 +240,6 @@ def _first_unsound(slots: Slot, walked: _Walked, outcome: _Outcome) -> NDArray[n
     """Rows, of all events that were tried, of each patient's first event that is not sound."""
     unsound = np.flatnonzero(walked.scored)[walked.packing.order[~outcome.finite]]
     return unsound[np.unique(slots[unsound], return_index=True)[1]]
-
-
-def _stretches(packing: Packing, begins: NDArray[np.bool_]) -> Iterator[_Stretch]:
-    """The waves in order, cut before one in which a stay begins."""
-    begin = start = 0
-    sizes: list[int] = []
-    for size in packing.sizes.tolist() or [0]:
-        if sizes and begins[start : start + size].any():
-            yield _Stretch(begin, sizes)
-            begin, sizes = start, []
-        sizes.append(size)
-        start += size
-    yield _Stretch(begin, sizes)
-
-
-def _keep_latest(rows: Tensor, after: Tensor, sizes: list[int]) -> None:
-    """Set the patients' rows [G, D] to the last of `after`, [N, D], that each has; sizes: of its waves."""
-    begin = 0
-    for size in sizes:
-        rows[:size].copy_(after[begin : begin + size])
-        begin += size
-
-
-def _joined(parts: list[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _statics(events: Events, packing: Packing, timeline: Timeline) -> NDArray[np.float32]:

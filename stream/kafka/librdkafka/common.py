@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaError, KafkaException, Producer, libversion
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition, libversion
 
 from stream.connection import RECONNECT_MS, Connection
 from stream.errors import BrokerError, BrokerUnavailable, EpochError, SettingsError, TopicError
@@ -187,3 +187,8 @@ def _said(error: KafkaError) -> str:
     """In one line. Some errors name the request alone."""
     said = " ".join(error.str().split())
     return f"{said} {KafkaError(error.code()).str()}" if said.endswith(":") else said
+
+
+def numbers(partitions: list[TopicPartition]) -> list[int]:
+    """Of the partitions, ascending."""
+    return sorted(partition.partition for partition in partitions)

@@ -5,17 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import suppress
-from functools import partial
 from typing import Any, cast
 
-import numpy as np
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import TopicMetadata
 
-from stream.background import COMMIT, spawn
-from stream.columns.records import HeaderColumn, Headers, Records
+from stream.columns.records import Records
 from stream.connection import Connection
 from stream.errors import (
     BrokerError,
@@ -25,15 +20,18 @@ from stream.errors import (
     RefusalError,
     SettingsError,
 )
+from stream.kafka.librdkafka.commits import COMMIT_TIMEOUT_S, MAY_PASS, Commits
 from stream.kafka.librdkafka.common import (
     Contact,
     configuration,
     create,
     is_missing,
     not_done,
+    numbers,
     reason,
     translated,
 )
+from stream.kafka.librdkafka.messages import records
 from stream.kafka.source import HEARTBEAT_MS, RebalanceListener, await_topic
 
 log = logging.getLogger(__name__)
@@ -41,15 +39,8 @@ log = logging.getLogger(__name__)
 REQUEST_TIMEOUT_S = 10.0
 SLICE_S = 2.0
 REPORTS_S = 0.1
-COMMIT_TIMEOUT_S = 10.0
 COMMIT_RETRY_S = 0.1
 NO_GROUP = "vitalstream-no-group"
-MAY_PASS = {
-    KafkaError.REBALANCE_IN_PROGRESS,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
-}
 
 
 class LibrdkafkaSource:
@@ -101,7 +92,7 @@ class LibrdkafkaSource:
         self._left = False
         self._closed = self._subscribed = False
         self._revoking = False
-        self._pending: Future[KafkaError | None] | None = None
+        self._commits = Commits(self._consumer)
 
     def subscribe(self, topic: str, listener: RebalanceListener, *, held: bool = False) -> None:
         if self._group_id is None:
@@ -111,18 +102,18 @@ class LibrdkafkaSource:
 
         def assigned(consumer: Consumer, partitions: list[TopicPartition]) -> None:
             self._read([] if held else partitions)
-            self._assigned.update(_numbers(partitions))
-            listener.on_assigned(_numbers(partitions))
+            self._assigned.update(numbers(partitions))
+            listener.on_assigned(numbers(partitions))
 
         def gone(tell: Callable[[Sequence[int]], None]) -> Callable[[Consumer, list[TopicPartition]], None]:
             def callback(consumer: Consumer, partitions: list[TopicPartition]) -> None:
                 self._revoking = True
                 try:
-                    tell(_numbers(partitions))
+                    tell(numbers(partitions))
                 finally:
                     self._revoking = False
-                    self._leave(_numbers(partitions))
-                    self._assigned.difference_update(_numbers(partitions))
+                    self._leave(numbers(partitions))
+                    self._assigned.difference_update(numbers(partitions))
 
             return callback
 
@@ -154,7 +145,7 @@ class LibrdkafkaSource:
             messages = [message for message in messages if self._is_record(message)]
         if self._left:
             messages = [message for message in messages if message.partition() in self._reading]
-        return self._records(messages)
+        return records(self._topic, messages, with_headers=self._with_headers)
 
     def pause(self, partitions: Sequence[int]) -> None:
         self._consumer.pause(self._coordinates(partitions))
@@ -170,8 +161,8 @@ class LibrdkafkaSource:
             raise CommitError("committing needs a consumer group")
         if foreign := sorted(set(offsets) - self._assigned):
             raise CommitError(f"{self._topic}: partitions {foreign} are not owned")
-        deadline = time.monotonic() + COMMIT_TIMEOUT_S
-        while (error := self._try_commit(offsets)) is not None:
+        deadline, where = time.monotonic() + COMMIT_TIMEOUT_S, self._coordinates(offsets, offsets)
+        while (error := self._commits.commit(where, at_once=self._revoking)) is not None:
             if error.code() not in MAY_PASS or time.monotonic() > deadline:
                 raise not_done(error, f"committing offsets of {self._topic}{self._in_group()}", CommitError)
             time.sleep(COMMIT_RETRY_S)
@@ -270,21 +261,6 @@ class LibrdkafkaSource:
             raise BrokerUnavailable(f"{self._topic}/{partition}: its offsets did not come in time")
         return ends
 
-    def _try_commit(self, offsets: Mapping[int, int]) -> KafkaError | None:
-        """librdkafka's commit waits without bound, where a rebalance hangs until this member has polled:
-        so it waits on a thread of its own, one at a time, and the caller no longer than it may. Inside a
-        rebalance callback only the polling thread's commit is answered, and at once."""
-        where = self._coordinates(offsets, offsets)
-        if self._revoking:
-            return _committed(self._consumer, where)
-        try:
-            if self._pending is not None:
-                self._pending.result(COMMIT_TIMEOUT_S)
-            self._pending = spawn(COMMIT, partial(_committed, self._consumer, where))
-            return self._pending.result(COMMIT_TIMEOUT_S)
-        except TimeoutError:
-            return KafkaError(KafkaError._TIMED_OUT, f"no answer in {COMMIT_TIMEOUT_S:g} s")
-
     def _note_ends(self, messages: list[Message]) -> None:
         for message in messages:
             error, partition = message.error(), cast("int", message.partition())
@@ -297,7 +273,7 @@ class LibrdkafkaSource:
         """Begin to fetch these. Those that the group assigned and that are held, librdkafka does not know
         of: a paused one would take up to a second to go on."""
         self._consumer.incremental_assign(partitions)
-        self._reading.update(_numbers(partitions))
+        self._reading.update(numbers(partitions))
 
     def _leave(self, partitions: Sequence[int]) -> None:
         read = self._reading.intersection(partitions)
@@ -318,35 +294,3 @@ class LibrdkafkaSource:
             raise translated(error, f"reading {self._topic}{self._in_group()}")
         log.warning("polled too seldom: the group has given this member's partitions to others")
         return False
-
-    def _records(self, messages: list[Message]) -> Records:
-        rows = len(messages)
-        return Records(
-            self._topic,
-            [message.value() for message in messages],
-            [message.key() for message in messages],
-            np.fromiter([message.partition() for message in messages], np.int32, rows),
-            np.fromiter([message.offset() for message in messages], np.int64, rows),
-            np.fromiter([message.timestamp()[1] for message in messages], np.int64, rows),
-            HeaderColumn(messages, _headers) if self._with_headers else None,
-        )
-
-
-def _committed(consumer: Consumer, offsets: list[TopicPartition]) -> KafkaError | None:
-    """Commit and wait; why it was refused, None where it was not."""
-    try:
-        done = consumer.commit(offsets=offsets, asynchronous=False)
-    except KafkaException as error:
-        return reason(error)
-    return next((one.error for one in done if one.error is not None), None)
-
-
-def _numbers(partitions: list[TopicPartition]) -> list[int]:
-    return sorted(one.partition for one in partitions)
-
-
-def _headers(message: Message) -> Headers:
-    """None of them if the name of one is no UTF-8: the client then reads none."""
-    with suppress(UnicodeDecodeError, SystemError):
-        return cast("Headers", message.headers() or [])
-    return []
