@@ -1,4 +1,4 @@
-"""The step room on each device: micro-batches in host memory → scores in host memory.
+"""The step stage on each device: micro-batches in host memory → scores in host memory.
 
 The real state store and stepper with a GRU of 64 and random weights: events and times to the device, state
 gathered, stepped wave by wave, scattered, and the results copied back, which waits for the device. Without
@@ -124,7 +124,7 @@ def main() -> None:
     text = "" if "cuda" in devices else "No CUDA device here: only the CPU was measured.\n\n"
     text += f"State of one patient on the device: {results[0]['bytes_per_patient']} bytes.\n\n"
     text += markdown(["device", "patients", "batch", "waves", "ms a batch", "events/s"], rows)
-    write("gpu", "The step room on each device", text, {"torch": torch.__version__, "results": results})
+    write("gpu", "The step stage on each device", text, {"torch": torch.__version__, "results": results})
 
 
 if __name__ == "__main__":

@@ -72,19 +72,19 @@ def fill(settings: Settings, patients: int) -> None:
 def restored(worker: Worker, topic: str, patients: int, standing_by: bool) -> float:
     """Seconds from the assignment until all partitions run."""
     pipeline = worker.pipeline
-    standby = pipeline.rooms.standby
+    standby = pipeline.stages.standby
     if standing_by:
         standby.open()
         while standby.followed < PARTITIONS or standby.lag:
             time.sleep(0.1)
-    pipeline.rooms.source.subscribe(topic, pipeline, held=True)
+    pipeline.stages.source.subscribe(topic, pipeline, held=True)
     while not pipeline.assigned:
-        pipeline.turn(0.01)
+        pipeline.run_once(0.01)
     begun = time.monotonic()
     while len(pipeline.running) < PARTITIONS:
-        pipeline.turn(0.01)
+        pipeline.run_once(0.01)
     taken = time.monotonic() - begun
-    assert pipeline.rooms.store.resident == patients
+    assert pipeline.stages.store.resident == patients
     pipeline.close_clean()
     return taken
 

@@ -1,6 +1,6 @@
-"""The worker's rooms one by one, without Kafka: CPU µs an event.
+"""The worker's stages one by one, without Kafka: CPU µs an event.
 
-The same messages as `bench.pipeline`, in micro-batches of 4,096, through the real rooms with the shipped
+The same messages as `bench.pipeline`, in micro-batches of 4,096, through the real stages with the shipped
 model on the CPU. What is missing of a worker's CPU time is what its client costs: see `bench.clients`.
 
     python -m bench.stages [--events 400000]
@@ -114,7 +114,7 @@ def main() -> None:
         f"Micro-batches of {BATCH}, medians over the second half of {events:,} events. CPU µs an event.\n\n"
     )
     text += markdown(["stage", *(f"{patients:,} patients" for patients in PATIENTS)], rows)
-    write("stages", "The worker's rooms, without Kafka", text, {"events": events, "us_per_event": found})
+    write("stages", "The worker's stages, without Kafka", text, {"events": events, "us_per_event": found})
 
 
 if __name__ == "__main__":

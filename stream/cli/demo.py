@@ -13,7 +13,7 @@ from rich.console import Console
 
 from stream.console.options import takes_settings
 from stream.console.stopping import stop_on_signals
-from stream.demo.session import opened
+from stream.demo.session import open_session
 from stream.demo.tally import Tally
 from stream.settings import Settings
 from stream.synthetic.delivery import in_words
@@ -55,16 +55,16 @@ def demo(
     """
     stop = stop_on_signals()
     console = Console(stderr=as_json)
-    with opened(settings, console, stop) as stage:
+    with open_session(settings, console, stop) as stage:
         live_ms = int(time.time() * 1000 - seconds * (speed - 1.0) * 1000)
         until_ms = live_ms + int(seconds * speed * 1000)
         start_ms = live_ms - int(HISTORY_HOURS * 3_600_000)
         scenarios = before(seconds * speed / 3600.0), newcomers(seconds * speed / 3600.0)
         ward = Ward(patients, seed, start_ms, interval, scenarios[0], newcomers=scenarios[1])
         events = Faulty(ward, AS_IN_LIFE, seed)
-        stage.play("the last six hours", events, start_ms, live_ms, None)
+        stage.run_phase("the last six hours", events, start_ms, live_ms, None)
         stage.tally.timing.set()
-        stage.play(f"{speed:g}× real time", events, live_ms, until_ms, speed)
+        stage.run_phase(f"{speed:g}× real time", events, live_ms, until_ms, speed)
         if save:
             stage.screen.save(save)
         dropped = stage.dropped()

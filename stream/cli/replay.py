@@ -18,7 +18,7 @@ from stream.errors import DataError
 from stream.kafka.clients import make_sink
 from stream.kafka.tail import partitions
 from stream.settings import Settings
-from stream.synthetic.delivery import Counter, deliver
+from stream.synthetic.delivery import DeliveryCount, deliver
 from stream.synthetic.pacing import Pace
 from stream.synthetic.recorded import Recorded
 
@@ -62,7 +62,7 @@ def replay(
     recorded = Recorded(stays, start_ms, stagger_ms, settings.observations_topic)
     pace = Pace(start_ms, speed) if speed else None
     stop = stop_on_signals()
-    with closing(make_sink(settings)) as sink, Counter(f"replay {name}", len(recorded)) as counter:
+    with closing(make_sink(settings)) as sink, DeliveryCount(f"replay {name}", len(recorded)) as counter:
         deliver(recorded, sink, stop, counter.add, pace, recorded.end_ms)
     counter.conclude(len(stays), as_json)
 

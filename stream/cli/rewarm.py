@@ -21,7 +21,7 @@ from stream.kafka.clients import make_admin, make_source
 from stream.kafka.topics import specs
 from stream.rewarm.agreement import FAR, Figures
 from stream.rewarm.follower import build_follower
-from stream.rewarm.progress import Standing, Tap, Watch
+from stream.rewarm.progress import Progress, Standing, Tap
 from stream.settings import Settings
 from stream.worker.worker import Worker
 
@@ -72,7 +72,7 @@ def _follow(
     as_json: bool,
 ) -> Standing:
     """Until the new states are complete or `stop` is set."""
-    watch = Watch(settings, beside, worker.model_hash, tap, every)
+    watch = Progress(settings, beside, worker.model_hash, tap, every)
 
     def report() -> None:
         try:

@@ -13,7 +13,7 @@ from stream.console.stopping import stop_on_signals
 from stream.kafka.clients import make_sink
 from stream.kafka.tail import partitions
 from stream.settings import Settings
-from stream.synthetic.delivery import FOREVER_MS, Counter, deliver
+from stream.synthetic.delivery import FOREVER_MS, DeliveryCount, deliver
 from stream.synthetic.faults import AS_IN_LIFE, Faulty, Shares
 from stream.synthetic.pacing import Pace
 from stream.synthetic.simulator import Ward
@@ -82,6 +82,6 @@ def simulate(
     shares = Shares(late, late_discharges, repeated, swapped, bad_fields, unreadable, clock_resets, cancelled)
     faulty = Faulty(ward, Shares() if clean else shares, seed)
     total = None if seconds is None else ward.due(until_ms)
-    with closing(make_sink(settings)) as sink, Counter("simulate", total) as counter:
+    with closing(make_sink(settings)) as sink, DeliveryCount("simulate", total) as counter:
         deliver(ward if clean else faulty, sink, stop, counter.add, Pace(start_ms, speed), until_ms)
     counter.conclude(ward.admissions, as_json, faulty.counts)

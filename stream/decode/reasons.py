@@ -23,7 +23,7 @@ Event = Observation | Admission | Transfer | Discharge
 
 
 class Refusal(Exception):
-    """Carries the reason out of the slow path; never leaves the room."""
+    """Carries the reason out of the slow path; never leaves the stage."""
 
     def __init__(self, code: Code) -> None:
         super().__init__(code)

@@ -35,8 +35,8 @@ STOPPED_S = 1.0
 JOIN_TIMEOUT_S = 30.0
 
 
-class Stage:
-    """Sends timelines to the worker and shows what comes back. Made by `opened`."""
+class DemoSession:
+    """Sends timelines to the worker and shows what comes back. Made by `open_session`."""
 
     def __init__(
         self,
@@ -53,16 +53,18 @@ class Stage:
         self.screen = screen
         self._events, self._scores, self._letters = tails
 
-    def play(self, title: str, timeline: Timeline, start_ms: int, until_ms: int, speed: float | None) -> None:
+    def run_phase(
+        self, title: str, timeline: Timeline, start_ms: int, until_ms: int, speed: float | None
+    ) -> None:
         """Send what happens from `start_ms` until `until_ms`, at `speed` times the clock (None: at once), and
         show the board until every event has come back, or for five seconds nothing more has."""
-        act = Act(title, start_ms, until_ms, speed, self.tally)
-        send = partial(deliver, timeline, self._sink, self._stop, self.tally.sending, act.pace, until_ms)
+        phase = Phase(title, start_ms, until_ms, speed, self.tally)
+        send = partial(deliver, timeline, self._sink, self._stop, self.tally.sending, phase.pace, until_ms)
         producer = spawn("producer", send)
         try:
             while not producer.done():
                 self._take()
-                self.screen.show(self._board, act.status())
+                self.screen.show(self._board, phase.status())
                 wait([producer], REFRESH_S)
         except BaseException:
             self._stop.set()
@@ -70,7 +72,7 @@ class Stage:
             raise
         producer.result()
         self._settle()
-        self.screen.show(self._board, act.status())
+        self.screen.show(self._board, phase.status())
 
     def dropped(self) -> dict[str, int]:
         """Single fields that the worker left out of the events it took, by code."""
@@ -101,7 +103,7 @@ class Stage:
             self._board.refuse(records)
 
 
-class Act:
+class Phase:
     """One part of the demo, and how far it is."""
 
     def __init__(self, title: str, start_ms: int, until_ms: int, speed: float | None, tally: Tally) -> None:
@@ -126,7 +128,7 @@ class Act:
 
 
 @contextmanager
-def opened(settings: Settings, console: Console, stop: threading.Event) -> Iterator[Stage]:
+def open_session(settings: Settings, console: Console, stop: threading.Event) -> Iterator[DemoSession]:
     """A stage on a broker of its own; the worker takes its model and device from `settings`. Ends everything
     on the way out."""
     with ExitStack() as stack:
@@ -142,7 +144,7 @@ def opened(settings: Settings, console: Console, stop: threading.Event) -> Itera
             worker = build_worker(local)
             working = _work(worker, stack)
         screen = stack.enter_context(Screen(console))
-        yield Stage(sink, working, worker.metrics, (tails[0], tails[1], tails[2]), screen, stop)
+        yield DemoSession(sink, working, worker.metrics, (tails[0], tails[1], tails[2]), screen, stop)
 
 
 def _local(settings: Settings, bootstrap_servers: str) -> Settings:

@@ -1,4 +1,4 @@
-"""The states that a worker should have, made anew from the first record of its input, in the same rooms."""
+"""The states that a worker should have, made anew from the first record of its input, in the same stages."""
 
 from __future__ import annotations
 

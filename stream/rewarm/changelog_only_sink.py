@@ -8,7 +8,7 @@ from stream.columns.records import Outgoing
 from stream.kafka.sink import Sink
 
 
-class StateOnly:
+class ChangelogOnlySink:
     """A `Sink` over the one through which the committer writes the changelog: what is sent here is dropped,
     and acknowledged with what that one sends."""
 

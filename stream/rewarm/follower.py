@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import replace
 
-from stream.rewarm.changelog_only_sink import StateOnly
-from stream.rewarm.following_source import Behind, Leader
-from stream.rewarm.skipping_decoder import LeavingOut
+from stream.rewarm.changelog_only_sink import ChangelogOnlySink
+from stream.rewarm.following_source import FollowingSource, Leader
+from stream.rewarm.skipping_decoder import SkippingDecoder
 from stream.settings import Settings
 from stream.worker.pipeline import Pipeline
 from stream.worker.scoring import Encoder
@@ -21,13 +21,13 @@ def build_follower(
     alone: `encoder` sees its scores, and nothing but the changelog is written. refused: partition and offset
     of records to pass over. Raises as `build_worker`."""
     worker = build_worker(settings)
-    rooms = worker.pipeline.rooms
+    stages = worker.pipeline.stages
     worker.pipeline = Pipeline(
         replace(
-            rooms,
-            source=Behind(rooms.source, leader),
-            decoder=LeavingOut(settings.max_event_bytes, settings.max_future, refused),
-            sink=StateOnly(rooms.sink),
+            stages,
+            source=FollowingSource(stages.source, leader),
+            decoder=SkippingDecoder(settings.max_event_bytes, settings.max_future, refused),
+            sink=ChangelogOnlySink(stages.sink),
             encoder=encoder,
         ),
         follows=True,

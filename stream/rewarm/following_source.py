@@ -1,4 +1,4 @@
-"""Behind: a source that never runs ahead of another consumer group."""
+"""FollowingSource: a source that never runs ahead of another consumer group."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOOK_EVERY_S = 0.2
 Leader = Callable[[Sequence[int]], dict[int, int]]
 
 
-class Behind:
+class FollowingSource:
     """A `Source` over another, which gives a record only once the leading group has committed the offset
     after it. What was read too early waits here, its partition paused.
 

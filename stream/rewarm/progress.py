@@ -78,7 +78,7 @@ class _Pace:
     at: float = field(default_factory=time.monotonic)
 
 
-class Watch:
+class Progress:
     """model_hash: the new model's. every: seconds between reports. Its methods are for one thread."""
 
     def __init__(self, settings: Settings, beside: str, model_hash: str, tap: Tap, every: float) -> None:

@@ -8,7 +8,7 @@ from stream.columns.records import Records
 from stream.decode.decoder import Decoded, Decoder
 
 
-class LeavingOut(Decoder):
+class SkippingDecoder(Decoder):
     """places: partition and offset of each record that is left out. The other arguments as of `Decoder`."""
 
     def __init__(self, max_event_bytes: int, max_future: float, places: Set[tuple[int, int]]) -> None:

@@ -1,4 +1,4 @@
-"""Stepper: the only room that calls the model. State in, state out.
+"""Stepper: the only stage that calls the model. State in, state out.
 
 The events of a micro-batch are packed into waves, one event a patient in each. The stays are walked through
 them first: that says which events have a score. Those go through the model in segments: within one no stay

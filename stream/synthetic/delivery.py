@@ -57,7 +57,7 @@ def deliver(
     sink.flush(FLUSH_TIMEOUT_S)
 
 
-class Counter:
+class DeliveryCount:
     """Events sent so far, on standard error: a bar on a terminal, a plain line now and then elsewhere.
 
     total: events in all, None where there is no end.

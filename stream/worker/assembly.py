@@ -1,4 +1,4 @@
-"""The only wiring: builds the rooms from the settings."""
+"""The only wiring: builds the stages from the settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stream.batch.batcher import Batcher
 from stream.batch.waves import pack
 from stream.commit.committer import AtLeastOnce, Committer, ExactlyOnce, Guarantee
 from stream.decode.decoder import Decoder
-from stream.drift.watch import Blind, Watch
+from stream.drift.monitor import DriftMonitor, NullDriftMonitor
 from stream.encode.scores import ScoreEncoder
 from stream.errors import (
     ModelError,
@@ -39,7 +39,7 @@ from stream.state.store import StateStore
 from stream.stays.record import VITALS, Periods
 from stream.step.stepper import Stepper
 from stream.worker.pipeline import Pipeline
-from stream.worker.scoring import Rooms
+from stream.worker.scoring import Stages
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def make_pipeline(
     metrics.describe_model(model.name, model.hash, model.target)
     metrics.slot_bytes.set(store.bytes_per_patient)
     log.info("model %s %s on %s", model.name, model.hash[:16], fresh.device)
-    rooms = Rooms(
+    stages = Stages(
         source=source,
         batcher=watched("batch", Batcher(settings.max_batch, settings.max_wait)),
         decoder=watched("decode", Decoder(settings.max_event_bytes, settings.max_future)),
@@ -101,7 +101,7 @@ def make_pipeline(
             partial(contributors, model) if settings.contributors != "off" else None,
             model.alert_threshold if settings.contributors == "alerts" else 0.0,
         ),
-        drift=watched("drift", Watch(model.reference) if model.reference else Blind()),
+        drift=watched("drift", DriftMonitor(model.reference) if model.reference else NullDriftMonitor()),
         vitals=watched("assess", VitalSigns(VITALS)),
         encoder=watched("encode", _encoder(settings, model, ids, store.names)),
         dead_letters_topic=settings.dead_letters_topic,
@@ -114,7 +114,7 @@ def make_pipeline(
         max_past_ms=int(settings.max_past * 1000),
         metrics=metrics,
     )
-    return Pipeline(rooms)
+    return Pipeline(stages)
 
 
 def _reader(role: str, settings: Settings, **options: Any) -> Source:

@@ -18,7 +18,7 @@ from stream.failpoints import reach
 from stream.state.gaps import Place
 from stream.worker.idle import UntilIdle
 from stream.worker.lifecycle import WorkerState, successor
-from stream.worker.scoring import Rooms, Scoring
+from stream.worker.scoring import Scoring, Stages
 
 log = logging.getLogger(__name__)
 
@@ -44,21 +44,21 @@ class Pipeline:
     """
 
     def __init__(
-        self, rooms: Rooms, clock: Callable[[], float] = time.time, *, follows: bool = False
+        self, stages: Stages, clock: Callable[[], float] = time.time, *, follows: bool = False
     ) -> None:
-        self.rooms = rooms
+        self.stages = stages
         self.follows = follows
         self.state = WorkerState.CREATED
         self.assigned: set[int] = set()
         self.running: set[int] = set()
         self.progressed = time.monotonic()
-        self._scoring = Scoring(rooms, clock)
+        self._scoring = Scoring(stages, clock)
         self._tidied = 0.0
         self._lost: EpochError | None = None
         self._lost_in_a_row = 0
         self._committed_at_loss = 0
 
-    def turn(self, idle: float) -> int:
+    def run_once(self, idle: float) -> int:
         """Take one micro-batch from the source to the sink; how many records it had. Blocks up to `idle`
         seconds if nothing comes. Raises `BrokerError` if a client gave up, `StateError` and `GapError` if a
         partition cannot be restored; after that, only closing is left to do."""
@@ -75,23 +75,23 @@ class Pipeline:
             raise
 
     def _score(self, idle: float) -> int:
-        rooms = self.rooms
-        polled = rooms.batcher.gather(rooms.source.poll, idle)
+        stages = self.stages
+        polled = stages.batcher.gather(stages.source.poll, idle)
         if self.running != self.assigned:
             polled = polled.keep(np.isin(polled.partitions, sorted(self.running)))
         if self._trusted:
             if len(polled):
                 reach("polled")
                 self._scoring.score(polled)
-            rooms.sink.service()
-            rooms.committer.commit_if_due()
+            stages.sink.service()
+            stages.committer.commit_if_due()
         self._note_progress()
         return len(polled)
 
     def run(self, stop: threading.Event, until_idle: UntilIdle | None = None) -> None:
-        """Turn until `stop` is set, or `until_idle` says that the group has read all. Raises as `turn`."""
+        """Run until `stop` is set, or `until_idle` says that the group has read all. Raises as `run_once`."""
         while not stop.is_set():
-            arrived = self.turn(IDLE_POLL_S)
+            arrived = self.run_once(IDLE_POLL_S)
             if until_idle is not None and until_idle.reached(arrived, self):
                 return
 
@@ -100,7 +100,7 @@ class Pipeline:
         if not self._trusted:
             return False
         try:
-            self.rooms.committer.settle()
+            self.stages.committer.settle()
         except EpochError as error:
             self._lose(error)
         return self._trusted
@@ -126,10 +126,10 @@ class Pipeline:
             running = self.state is WorkerState.RUNNING
             self._become(WorkerState.CLOSING)
             if running:
-                self.rooms.committer.settle()
-            with ExitStack() as rooms:
-                for room in self._closing_order(flush=True):
-                    rooms.callback(room)
+                self.stages.committer.settle()
+            with ExitStack() as stack:
+                for close in self._closing_order(flush=True):
+                    stack.callback(close)
         except BaseException as error:
             self._fail(error)
             self.close_dirty()
@@ -137,33 +137,33 @@ class Pipeline:
         self._become(WorkerState.CLOSED)
 
     def close_dirty(self) -> None:
-        """Leave the group and release everything; nothing is committed or flushed. Raises nothing that a room
-        raises: the first cause counts."""
-        for room in reversed(self._closing_order(flush=False)):
+        """Leave the group and release everything; nothing is committed or flushed. Raises nothing that a
+        stage raises: the first cause counts."""
+        for close in reversed(self._closing_order(flush=False)):
             try:
-                room()
+                close()
             except BaseException as error:
                 log.warning("while closing: %s", describe(error))
         self._become(WorkerState.CLOSED)
 
     def _closing_order(self, *, flush: bool) -> list[Callable[[], None]]:
         """The last is closed first."""
-        rooms = self.rooms
+        stages = self.stages
         return [
-            rooms.standby.close,
-            rooms.restorer.close,
-            partial(rooms.sink.close, flush=flush),
-            rooms.source.close,
+            stages.standby.close,
+            stages.restorer.close,
+            partial(stages.sink.close, flush=flush),
+            stages.source.close,
         ]
 
     def on_assigned(self, partitions: Sequence[int]) -> None:
         log.info("assigned: partitions %s", sorted(partitions))
         with self._failing():
             self.assigned.update(partitions)
-            self.rooms.standby.own(partitions)
+            self.stages.standby.own(partitions)
             reach("assigned")
             if self._trusted:
-                self.rooms.restorer.request(partitions)
+                self.stages.restorer.request(partitions)
 
     def on_revoked(self, partitions: Sequence[int]) -> None:
         log.info("revoked: partitions %s", sorted(partitions))
@@ -176,7 +176,7 @@ class Pipeline:
         with self._failing():
             if self.state is WorkerState.RUNNING:
                 error = EpochError("the group has given partitions to others")
-                self._lose(error, counted=self.rooms.committer.open)
+                self._lose(error, counted=self.stages.committer.open)
             self._release(partitions)
 
     @contextmanager
@@ -202,10 +202,10 @@ class Pipeline:
     def _lose(self, error: EpochError, *, counted: bool = True) -> None:
         """The epoch is not committed, or nobody knows: discard it in the next turn. Raises `error` if the
         worker is closing, or if it lost too many in a row. counted: whether the epoch held anything."""
-        epochs = self.rooms.committer.epochs
+        epochs = self.stages.committer.epochs
         self._lost_in_a_row = 1 if epochs > self._committed_at_loss else self._lost_in_a_row + counted
         self._lost, self._committed_at_loss = error, epochs
-        self.rooms.metrics.epochs_lost.inc()
+        self.stages.metrics.epochs_lost.inc()
         if self.state is WorkerState.CLOSING or self._lost_in_a_row > LOST_EPOCHS_IN_A_ROW:
             raise error
         if self.state is WorkerState.RUNNING:
@@ -222,15 +222,15 @@ class Pipeline:
     def _recover(self) -> None:
         """Discard the epoch that was lost and what is in memory; if no broker answers, in a later turn. At
         the start there is nothing to discard but what an earlier process left open."""
-        rooms = self.rooms
+        stages = self.stages
         if self.state is WorkerState.RUNNING:
             return
         owned = sorted(self.assigned)
-        rooms.source.hold(owned)
-        rooms.committer.forget(owned)
+        stages.source.hold(owned)
+        stages.committer.forget(owned)
         self._forget(owned)
         try:
-            rooms.sink.reset()
+            stages.sink.reset()
         except BrokerUnavailable as error:
             log.warning("waiting for the broker: %s", error)
             return
@@ -238,24 +238,24 @@ class Pipeline:
             log.warning("an epoch is lost and done again from the last commit: %s", describe(self._lost))
         self._lost = None
         self._become(WorkerState.RUNNING)
-        rooms.restorer.request(owned)
+        stages.restorer.request(owned)
 
     def _start_restored(self) -> None:
-        for restored in self.rooms.restorer.restored():
+        for restored in self.stages.restorer.restored():
             partition, place = restored.partition, restored.place
-            store, patients = self.rooms.store, restored.patients
+            store, patients = self.stages.store, restored.patients
             store.install(partition, patients, restored.stream_time, restored.ended, log=place.rewound)
             self._report(partition, place)
             if restored.resumed:
-                self.rooms.committer.begin(partition, place.offset, restored.committed)
-            self.rooms.placement.partitions = restored.partitions
-            self.rooms.source.start({partition: place.offset})
+                self.stages.committer.begin(partition, place.offset, restored.committed)
+            self.stages.placement.partitions = restored.partitions
+            self.stages.source.start({partition: place.offset})
             self.running.add(partition)
             reach("restored")
 
     def _report(self, partition: int, place: Place) -> None:
         """What is missing of the input or the state before a partition goes on."""
-        metrics = self.rooms.metrics
+        metrics = self.stages.metrics
         if place.gap:
             log.error("partition %d goes on at offset %d: %s", partition, place.offset, place.gap)
             metrics.gaps.inc()
@@ -271,30 +271,30 @@ class Pipeline:
         self.progressed = now = time.monotonic()
         if now - self._tidied >= TIDY_EVERY_S:
             self._tidied = now
-            self.rooms.metrics.expired.inc(self.rooms.store.expire(self.rooms.expire_after_ms))
+            self.stages.metrics.expired.inc(self.stages.store.expire(self.stages.expire_after_ms))
             self._show_gauges()
 
     def _show_gauges(self) -> None:
-        metrics, store = self.rooms.metrics, self.rooms.store
-        metrics.show_lag(self.rooms.source.lag())
+        metrics, store = self.stages.metrics, self.stages.store
+        metrics.show_lag(self.stages.source.lag())
         metrics.assigned.set(len(self.assigned))
-        metrics.restoring.set(len(self.rooms.restorer.pending))
-        metrics.followed.set(self.rooms.standby.followed)
-        metrics.standby_lag.set(self.rooms.standby.lag)
+        metrics.restoring.set(len(self.stages.restorer.pending))
+        metrics.followed.set(self.stages.standby.followed)
+        metrics.standby_lag.set(self.stages.standby.lag)
         metrics.resident.set(store.resident)
         metrics.evicted.set(store.evicted)
-        metrics.show_drift(self.rooms.drift.drift())
+        metrics.show_drift(self.stages.drift.drift())
 
     def _release(self, partitions: Sequence[int]) -> None:
         """What is another member's from now on: nothing of it is stepped, committed or kept."""
-        self.rooms.batcher.discard(partitions)
-        self.rooms.committer.forget(partitions)
+        self.stages.batcher.discard(partitions)
+        self.stages.committer.forget(partitions)
         self._forget(partitions)
         self.assigned.difference_update(partitions)
-        self.rooms.standby.follow(partitions)
+        self.stages.standby.follow(partitions)
 
     def _forget(self, partitions: Sequence[int]) -> None:
-        self.rooms.restorer.forget(partitions)
+        self.stages.restorer.forget(partitions)
         self.running.difference_update(partitions)
         for partition in partitions:
-            self.rooms.store.drop(partition)
+            self.stages.store.drop(partition)

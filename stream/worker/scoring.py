@@ -1,4 +1,4 @@
-"""What happens to a micro-batch between poll and commit: decode, admit, step, publish. One line a room."""
+"""What happens to a micro-batch between poll and commit: decode, admit, step, publish. One line a stage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stream.columns.records import Outgoing, Records
 from stream.columns.scores import Assessment, Scores
 from stream.commit.committer import Committer
 from stream.decode.decoder import Decoder
-from stream.drift.watch import Blind, Watch
+from stream.drift.monitor import DriftMonitor, NullDriftMonitor
 from stream.encode import dead_letters
 from stream.failpoints import reach
 from stream.kafka.sink import Sink
@@ -39,7 +39,7 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Rooms:
+class Stages:
     """What the loop runs through, wired by `stream.worker.assembly`."""
 
     source: Source
@@ -50,7 +50,7 @@ class Rooms:
     restorer: Restorer
     standby: Standby
     stepper: Stepper
-    drift: Watch | Blind
+    drift: DriftMonitor | NullDriftMonitor
     vitals: VitalSigns
     encoder: Encoder
     dead_letters_topic: str
@@ -63,29 +63,29 @@ class Rooms:
 
 
 class Scoring:
-    """Takes a micro-batch through the rooms and into the open epoch. clock: seconds since the Unix epoch."""
+    """Takes a micro-batch through the stages and into the open epoch. clock: seconds since the Unix epoch."""
 
-    def __init__(self, rooms: Rooms, clock: Callable[[], float]) -> None:
-        self.rooms, self._clock = rooms, clock
+    def __init__(self, stages: Stages, clock: Callable[[], float]) -> None:
+        self.stages, self._clock = stages, clock
 
     def score(self, polled: Records) -> None:
-        """Raises what a room raises; then the epoch holds a part of the batch and may not be committed."""
+        """Raises what a stage raises; then the epoch holds a part of the batch and may not be committed."""
         events, refused = self._decode(polled)
-        events, elsewhere, misplaced = self.rooms.placement.check(events)
-        self.rooms.metrics.misplaced.inc(misplaced)
+        events, elsewhere, misplaced = self.stages.placement.check(events)
+        self.stages.metrics.misplaced.inc(misplaced)
         admission = self._admit(events)
         refusals = [refused, elsewhere, admission.refused]
         for stepped in self._step(admission):
-            self.rooms.drift.observe(stepped.scores)
+            self.stages.drift.observe(stepped.scores)
             self._publish(stepped.scores)
             refusals += stepped.refused
         self._refuse(refusals)
-        self.rooms.committer.add(_next_offsets(polled), len(polled))
+        self.stages.committer.add(_next_offsets(polled), len(polled))
 
     def _decode(self, polled: Records) -> tuple[Events, Refused]:
         begun = time.perf_counter()
-        decoded = self.rooms.decoder.decode(polled)
-        metrics = self.rooms.metrics
+        decoded = self.stages.decoder.decode(polled)
+        metrics = self.stages.metrics
         metrics.decode_time.observe_one(time.perf_counter() - begun)
         metrics.batch_size.observe_one(len(polled))
         metrics.consumed.inc(len(polled))
@@ -94,16 +94,16 @@ class Scoring:
         return decoded.events, decoded.refused
 
     def _admit(self, events: Events) -> Admission:
-        admission = admit(self.rooms.store, events, self.rooms.max_past_ms)
-        self.rooms.metrics.applied.inc(admission.applied)
+        admission = admit(self.stages.store, events, self.stages.max_past_ms)
+        self.stages.metrics.applied.inc(admission.applied)
         return admission
 
     def _step(self, new: Admission) -> list[Stepped]:
         begun = time.perf_counter()
         reach("before_step")
-        parts = self.rooms.stepper.step(new.events, new.slots, new.stream_times)
+        parts = self.stages.stepper.step(new.events, new.slots, new.stream_times)
         reach("after_step")
-        metrics = self.rooms.metrics
+        metrics = self.stages.metrics
         metrics.step_time.observe_one(time.perf_counter() - begun)
         for scores, _, hidden, silences, discharges in parts:
             metrics.scored.inc(len(scores))
@@ -119,21 +119,21 @@ class Scoring:
     def _publish(self, scores: Scores) -> None:
         if not len(scores):
             return
-        rooms = self.rooms
-        assessment = rooms.vitals.assess(scores.vitals, scores.ages)
-        outgoing = rooms.encoder.encode(scores, assessment, self._now())
+        stages = self.stages
+        assessment = stages.vitals.assess(scores.vitals, scores.ages)
+        outgoing = stages.encoder.encode(scores, assessment, self._now())
         times = scores.events.observed_at, scores.events.timestamps
-        rooms.sink.send(outgoing, lambda: self._acknowledged(*times))
+        stages.sink.send(outgoing, lambda: self._acknowledged(*times))
         reach("scores_sent")
 
     def _refuse(self, refusals: Sequence[Refused]) -> None:
-        rooms = self.rooms
+        stages = self.stages
         for refused in filter(len, refusals):
-            rooms.metrics.count_refused(refused.stage, refused.codes)
+            stages.metrics.count_refused(refused.stage, refused.codes)
             letters = dead_letters.encode(
-                refused, rooms.dead_letters_topic, self._now(), rooms.max_dead_letter_bytes
+                refused, stages.dead_letters_topic, self._now(), stages.max_dead_letter_bytes
             )
-            rooms.sink.send(letters, self._acknowledged)
+            stages.sink.send(letters, self._acknowledged)
             reach("dead_letters_sent")
 
     def _now(self) -> int:
@@ -142,8 +142,8 @@ class Scoring:
     def _acknowledged(self, observed_at: np.ndarray = NONE, timestamps: np.ndarray = NONE) -> None:
         reach("acknowledged")
         now = self._clock()
-        self.rooms.metrics.event_latency.observe(np.maximum(now - observed_at / 1000, 0))
-        self.rooms.metrics.record_latency.observe(np.maximum(now - timestamps / 1000, 0))
+        self.stages.metrics.event_latency.observe(np.maximum(now - observed_at / 1000, 0))
+        self.stages.metrics.record_latency.observe(np.maximum(now - timestamps / 1000, 0))
 
 
 def _next_offsets(records: Records) -> dict[int, int]:

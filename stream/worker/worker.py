@@ -88,9 +88,9 @@ class Worker:
                 closed_last.enter_context(closing(self._identity(stop)))
             self.watchdog.open(partial(self._end, stop))
             if settings.standby_replicas == "all":
-                self.pipeline.rooms.standby.open()
+                self.pipeline.stages.standby.open()
             listener = watched("rebalance", self.pipeline)
-            self.pipeline.rooms.source.subscribe(settings.observations_topic, listener, held=True)
+            self.pipeline.stages.source.subscribe(settings.observations_topic, listener, held=True)
             self._loop(stop, None if until_idle is None else self._until_idle(until_idle))
 
     def _loop(self, stop: threading.Event, until_idle: UntilIdle | None) -> None:
@@ -185,7 +185,7 @@ def _watchdog(settings: Settings, pipeline: Pipeline, threads: Threads) -> Watch
         lambda: pipeline.assigned,
         Blindness(
             partial(_reading, pipeline),
-            lambda: total(pipeline.rooms.metrics.consumed),
+            lambda: total(pipeline.stages.metrics.consumed),
             Backlog(partial(make_source, settings, group, to_end=True), topic).unread,
             patience=settings.commit_interval + BLIND_AFTER_S,
         ),

@@ -16,7 +16,7 @@ from stream.assess.news2 import VitalSigns
 from stream.columns.records import Outgoing
 from stream.commit.committer import Committer
 from stream.decode import decoder, reasons
-from stream.drift.watch import Watch
+from stream.drift.monitor import DriftMonitor
 from stream.encode import dead_letters
 from stream.encode.scores import ScoreEncoder
 from stream.errors import describe
@@ -36,7 +36,8 @@ CALLS = [
     (decoder.Decoder, "decode"), (decoder, "_matrix"), (reasons, "_parse"), (Placement, "check"),
     (StateStore, "admit"), (StateStore, "stream_times"), (Stepper, "step"), (stepper, "walk"),
     (walk, "steady"), (walk, "carry_at_once"), (walk, "rule"), (RiskModel, "scan"), (RiskModel, "admit"),
-    (StateStore, "write_rows"), (StateStore, "write_stays"), (StateStore, "take_changes"), (Watch, "observe"),
+    (StateStore, "write_rows"), (StateStore, "write_stays"), (StateStore, "take_changes"),
+    (DriftMonitor, "observe"),
     (VitalSigns, "assess"), (ScoreEncoder, "encode"), (dead_letters, "encode"), (MemorySink, "send"),
     (Committer, "add"), (Changelog, "encode"), (Scoring, "score"),
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""A source and a sink in memory, and a whole worker between them: every room but the broker."""
+"""A source and a sink in memory, and a whole worker between them: every stage but the broker."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Transactions(MemorySink):
 
 
 def run(guarantee: str, end: threading.Event) -> None:
-    """A worker whose partition is lost once, with every room in use, until `end`."""
+    """A worker whose partition is lost once, with every stage in use, until `end`."""
     stop = threading.Event()
     now = int(time.time() * 1000)
     event = b'{"patient_id":"p","observed_at":%d,"values":{"HR":80}}'

@@ -35,7 +35,7 @@ class Clients:
     name: str
     servers: str
     new_topic: Callable[[], str]
-    rooms: ExitStack
+    stages: ExitStack
     overrides: dict[str, str] = field(default_factory=dict)
 
     def connection(self, **overrides: str) -> Connection:
@@ -45,16 +45,16 @@ class Clients:
         self, group: str | None = None, overrides: dict[str, str] | None = None, **settings: Any
     ) -> Source:
         kind = CLIENTS[self.name][0]
-        return self.rooms.enter_context(closing(kind(self.connection(**overrides or {}), group, **settings)))
+        return self.stages.enter_context(closing(kind(self.connection(**overrides or {}), group, **settings)))
 
     def sink(self, overrides: dict[str, str] | None = None, **settings: Any) -> Sink:
         kind = CLIENTS[self.name][1]
-        return self.rooms.enter_context(closing(kind(self.connection(**overrides or {}), **settings)))
+        return self.stages.enter_context(closing(kind(self.connection(**overrides or {}), **settings)))
 
     def transactions(self, transactional_id: str, timeout: float = 10.0) -> TransactionalSink:
         kind = TRANSACTIONAL[self.name]
         made = kind(self.connection(), transactional_id=transactional_id, timeout=timeout)
-        return self.rooms.enter_context(closing(made))
+        return self.stages.enter_context(closing(made))
 
     def by_client(self, *, librdkafka: dict[str, str], kafka_python: dict[str, str]) -> dict[str, str]:
         return librdkafka if self.name == "librdkafka" else kafka_python
@@ -63,8 +63,8 @@ class Clients:
 @pytest.fixture(params=CLIENTS)
 def on_kafka(request: pytest.FixtureRequest, kafka: str, make_topic: Callable[[], str]) -> Iterator[Clients]:
     """Each client on the real Kafka."""
-    with ExitStack() as rooms:
-        yield Clients(request.param, kafka, make_topic, rooms)
+    with ExitStack() as stages:
+        yield Clients(request.param, kafka, make_topic, stages)
 
 
 EVERYWHERE = [f"{client} {broker}" for broker in ("kafka", "embedded") for client in CLIENTS]
@@ -84,19 +84,19 @@ def members(request: pytest.FixtureRequest) -> Iterator[Clients]:
 
 def _on_its_broker(request: pytest.FixtureRequest) -> Iterator[Clients]:
     name, broker = request.param.split()
-    with ExitStack() as rooms:
+    with ExitStack() as stages:
         if broker == "kafka":
             kafka = request.getfixturevalue("kafka")
-            yield Clients(name, kafka, request.getfixturevalue("make_topic"), rooms)
+            yield Clients(name, kafka, request.getfixturevalue("make_topic"), stages)
         else:
-            yield embedded_clients(name, request.getfixturevalue("embedded"), rooms)
+            yield embedded_clients(name, request.getfixturevalue("embedded"), stages)
 
 
-def embedded_clients(name: str, broker: EmbeddedBroker, rooms: ExitStack) -> Clients:
+def embedded_clients(name: str, broker: EmbeddedBroker, stages: ExitStack) -> Clients:
     def new_topic() -> str:
         topic = f"test-{next(numbers)}"
         broker.create(topic)
         return topic
 
     overrides = {"api_version": "2.3"} if name == "kafka-python" else {}
-    return Clients(name, broker.bootstrap_servers, new_topic, rooms, overrides)
+    return Clients(name, broker.bootstrap_servers, new_topic, stages, overrides)

@@ -209,7 +209,7 @@ def test_one_client_reads_what_the_other_wrote(on_kafka: Clients, compression: s
     sink.send(sent)
     sink.flush(30)
     (other,) = CLIENTS.keys() - {on_kafka.name}
-    source = Clients(other, on_kafka.servers, on_kafka.new_topic, on_kafka.rooms).source(with_headers=True)
+    source = Clients(other, on_kafka.servers, on_kafka.new_topic, on_kafka.stages).source(with_headers=True)
     source.assign(topic, dict.fromkeys(range(PARTITIONS), EARLIEST))
     polled = read(source, 100)
     assert sorted(values_of(polled)) == sorted(values)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stream.columns.records import Records
 from stream.errors import BrokerUnavailable
 from stream.kafka.source import RebalanceListener
-from stream.rewarm.following_source import LOOK_EVERY_S, Behind
+from stream.rewarm.following_source import LOOK_EVERY_S, FollowingSource
 
 PARTITIONS, LENGTH = 2, 12
 
@@ -58,7 +58,7 @@ class Log:
 class Scene:
     def __init__(self) -> None:
         self.log, self.now, self.committed, self.away = Log(), 0.0, dict.fromkeys(range(PARTITIONS), 0), False
-        self.behind = Behind(self.log, self._leader, lambda: self.now)  # type: ignore[arg-type]
+        self.behind = FollowingSource(self.log, self._leader, lambda: self.now)  # type: ignore[arg-type]
 
     def _leader(self, partitions: Sequence[int]) -> dict[int, int]:
         if self.away:

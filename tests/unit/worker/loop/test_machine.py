@@ -108,14 +108,14 @@ class Loop(RuleBasedStateMachine):
     def work(self, slot: str, places: list[int], rate: int, times: int) -> None:
         for place in places:
             self.ward.observe(place, rate, 1)
-        self.turn(slot, times)
+        self.run_once(slot, times)
 
     @rule(place=PLACES, what=st.sampled_from(("admit", "discharge", "rubbish")))
     def happen(self, place: int, what: str) -> None:
         getattr(self.ward, what)(place)
 
     @rule(slot=SLOT, times=st.integers(1, 3))
-    def turn(self, slot: str, times: int) -> None:
+    def run_once(self, slot: str, times: int) -> None:
         for _ in range(times):
             self._do(slot, MemoryWorker.turn)
 
@@ -241,7 +241,7 @@ def test_the_loop_publishes_what_it_must_whatever_happens(machine: type[Loop]) -
 def commits_what_failed(pipeline: Pipeline) -> None:
     """A dirty close as it must not be: the open epoch is committed."""
     with suppress(EpochError):
-        pipeline.rooms.committer.settle()
+        pipeline.stages.committer.settle()
     Pipeline.close_dirty(pipeline)
 
 

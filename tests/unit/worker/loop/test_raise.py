@@ -1,4 +1,4 @@
-"""The loop, when any call of any room raises: nothing is lost, doubled or changed after a restart."""
+"""The loop, when any call of any stage raises: nothing is lost, doubled or changed after a restart."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def work(cluster: Cluster, guarantee: str) -> None:
             for partition in range(PARTITIONS):
                 cluster.give(partition, worker.member)
             for _ in range(3):
-                worker.turn()
+                worker.run_once()
             cluster.give(0, None)
-            worker.turn()
+            worker.run_once()
             cluster.take_all(worker.member)
             for partition in range(PARTITIONS):
                 cluster.give(partition, worker.member)

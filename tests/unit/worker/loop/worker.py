@@ -1,4 +1,4 @@
-"""A worker on a cluster in memory, turned by hand: every room of a real one, with a cell that is its own
+"""A worker on a cluster in memory, turned by hand: every stage of a real one, with a cell that is its own
 reference."""
 
 from __future__ import annotations
@@ -40,26 +40,26 @@ class MemoryWorker:
         }
         self.cluster = cluster
         self.pipeline: Pipeline = build_worker(load(own | flags, environment={})).pipeline
-        self.source = self.pipeline.rooms.source
+        self.source = self.pipeline.stages.source
         self.member: Member = getattr(self.source, "_port", self.source)
 
     def join(self) -> None:
         self.source.subscribe(INPUT, assembly.watched("rebalance", self.pipeline), held=True)
 
-    def turn(self) -> int:
+    def run_once(self) -> int:
         """One turn, in which who is gone is cleared away, and the restorations that it began."""
         self.pipeline._tidied = 0.0
-        arrived = self.pipeline.turn(0)
+        arrived = self.pipeline.run_once(0)
         until = time.monotonic() + RESTORE_TIMEOUT_S
         while self.pipeline.state is WorkerState.RUNNING and self._restoring:
             assert time.monotonic() < until, "a partition is not restored"
-            arrived += self.pipeline.turn(0)
+            arrived += self.pipeline.run_once(0)
         return arrived
 
     def finish(self) -> None:
         """Turn until all is committed. An epoch that is lost is no end."""
         for _ in range(200):
-            idle = not self.turn()
+            idle = not self.run_once()
             if idle and not self.member.news and self.pipeline.settle() and self._all_read():
                 return
         raise AssertionError("the worker does not finish")

@@ -57,7 +57,7 @@ class Window:
         return stability(self._expected, -np.diff(self._reached, axis=0, append=0.0))
 
 
-class Watch:
+class DriftMonitor:
     """The drift of one worker's events since it started. Admissions and discharges measure nothing: of them
     the risk counts alone. clock: seconds, never backwards."""
 
@@ -96,8 +96,8 @@ class Watch:
         )
 
 
-class Blind:
-    """In place of `Watch`, where the artifact does not say what the model was made with."""
+class NullDriftMonitor:
+    """In place of `DriftMonitor`, where the artifact does not say what the model was made with."""
 
     def observe(self, scores: Scores) -> None:
         pass

@@ -9,8 +9,8 @@ from model.reference import BINS, Histogram, Reference
 from model.variables import INDEX, NAMES
 from stream.columns.events import Kind
 from stream.columns.scores import Drift, Scores
+from stream.drift.monitor import HALF_LIFE_S, SAMPLE, DriftMonitor, NullDriftMonitor, Window
 from stream.drift.stability import LEAST, stability
-from stream.drift.watch import HALF_LIFE_S, SAMPLE, Blind, Watch, Window
 from tests.support.events import Event, columns
 
 HR, GCS, LACTATE = (INDEX[name] for name in ("HR", "GCS", "Lactate"))
@@ -46,14 +46,14 @@ def scored(values: np.ndarray, risks: np.ndarray, kind: Kind = Kind.OBSERVATION)
     )
 
 
-def feed(watch: Watch, values: np.ndarray, risks: np.ndarray, size: int = SAMPLE) -> Drift:
+def feed(watch: DriftMonitor, values: np.ndarray, risks: np.ndarray, size: int = SAMPLE) -> Drift:
     for start in range(0, len(values), size):
         watch.observe(scored(values[start : start + size], risks[start : start + size]))
     return watch.drift()
 
 
 def test_what_the_model_was_made_with_is_no_drift() -> None:
-    drift = feed(Watch(REFERENCE, Clock()), TRAINING, RISKS)
+    drift = feed(DriftMonitor(REFERENCE, Clock()), TRAINING, RISKS)
     assert drift.values[[HR, GCS]] == pytest.approx([0, 0], abs=1e-6)
     assert drift.measured == pytest.approx(np.zeros(len(NAMES)), abs=1e-6)
     assert drift.risk == pytest.approx(0, abs=1e-6)
@@ -65,7 +65,7 @@ def test_other_values_rates_and_risks_are_told_apart() -> None:
     values[:, HR] += 15
     values[:, GCS] = np.nan
     values[:, LACTATE] = 2
-    drift = feed(Watch(REFERENCE, Clock()), values, RISKS / 3)
+    drift = feed(DriftMonitor(REFERENCE, Clock()), values, RISKS / 3)
     assert drift.values[HR] > 0.25
     assert np.isnan(drift.values[GCS])
     assert drift.measured[[HR, GCS, LACTATE]] == pytest.approx([0, 4.7, 18], rel=0.1, abs=1e-6)
@@ -74,7 +74,7 @@ def test_other_values_rates_and_risks_are_told_apart() -> None:
 
 def test_too_few_values_are_no_drift() -> None:
     few = TRAINING[: LEAST - 1] + 50
-    drift = feed(Watch(REFERENCE, Clock()), few, RISKS[: LEAST - 1])
+    drift = feed(DriftMonitor(REFERENCE, Clock()), few, RISKS[: LEAST - 1])
     assert np.isnan(drift.values).all()
     assert np.isnan(drift.measured).all()
     assert np.isnan(drift.risk)
@@ -82,7 +82,7 @@ def test_too_few_values_are_no_drift() -> None:
 
 def test_what_is_long_ago_is_forgotten() -> None:
     clock = Clock()
-    watch = Watch(REFERENCE, clock)
+    watch = DriftMonitor(REFERENCE, clock)
     far = feed(watch, TRAINING + 50, RISKS).values[HR]
     clock.now += HALF_LIFE_S
     watch.drift()
@@ -98,7 +98,7 @@ def test_what_is_long_ago_is_forgotten() -> None:
 
 def test_a_half_life_leaves_half() -> None:
     clock = Clock()
-    watch = Watch(REFERENCE, clock)
+    watch = DriftMonitor(REFERENCE, clock)
     feed(watch, TRAINING[: 2 * LEAST], RISKS[: 2 * LEAST])
     clock.now += 0.999 * HALF_LIFE_S
     assert np.isfinite(watch.drift().risk)
@@ -107,7 +107,7 @@ def test_a_half_life_leaves_half() -> None:
 
 
 def test_an_admission_measures_nothing_and_has_a_risk() -> None:
-    watch = Watch(REFERENCE, Clock())
+    watch = DriftMonitor(REFERENCE, Clock())
     unmeasured = np.full((SAMPLE, len(NAMES)), np.nan, np.float32)
     for _ in range(5):
         watch.observe(scored(unmeasured, np.full(SAMPLE, 0.5), Kind.ADMISSION))
@@ -120,7 +120,7 @@ def test_of_a_large_batch_some_are_looked_at_and_each_in_its_turn() -> None:
     step = 5
     edges = np.linspace(0.1, 0.9, 9)
     reference = REFERENCE.model_copy(update={"risk": Histogram(edges=tuple(edges), shares=(0.1,) * 10)})
-    watch = Watch(reference, Clock())
+    watch = DriftMonitor(reference, Clock())
     risks = np.linspace(0, 1, step * SAMPLE, endpoint=False) + 1e-4
     values = np.full((len(risks), len(NAMES)), 1, np.float32)
     watch.observe(scored(values, risks))
@@ -131,7 +131,7 @@ def test_of_a_large_batch_some_are_looked_at_and_each_in_its_turn() -> None:
 
 
 def test_empty_batches_change_nothing() -> None:
-    watch = Watch(REFERENCE, Clock())
+    watch = DriftMonitor(REFERENCE, Clock())
     feed(watch, TRAINING[:SAMPLE], RISKS[:SAMPLE])
     watch.observe(scored(TRAINING[:0], RISKS[:0]))
     assert watch.drift().measured == pytest.approx(np.full(len(NAMES), np.nan), nan_ok=True)
@@ -175,7 +175,7 @@ def counted(histogram: Histogram, values: Sequence[float | None]) -> list[int]:
 
 
 def test_a_model_that_tells_nothing_has_no_drift() -> None:
-    blind = Blind()
+    blind = NullDriftMonitor()
     blind.observe(scored(TRAINING[:3], RISKS[:3]))
     drift = blind.drift()
     assert np.isnan([*drift.values, *drift.measured, drift.risk]).all()
