@@ -126,7 +126,8 @@ class Settings(BaseSettings):
         300.0,
         ge=0,
         le=3500,
-        description="Seconds that `observed_at` may be ahead of the clock; Kafka itself refuses an hour.",
+        description="Seconds that `observed_at` may be ahead of the clock; Kafka itself rejects timestamps "
+        "more than an hour ahead.",
     )
     max_past: float = Field(
         604_800.0,

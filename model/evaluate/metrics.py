@@ -145,8 +145,8 @@ def average_precision(sample: Sample) -> Floats:
 
 
 def event1(sample: Sample, threshold: float) -> Floats:
-    """min(sensitivity, positive predictive value) where a risk at or above the threshold foretells death; 0
-    where it foretells none."""
+    """min(sensitivity, positive predictive value) if a risk at or above the threshold predicts death; 0
+    if it predicts none."""
     above = sample.risks >= threshold
     caught, flagged = sample.deaths[:, above].sum(axis=1), sample.patients[:, above].sum(axis=1)
     deaths = sample.deaths.sum(axis=1)

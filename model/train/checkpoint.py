@@ -31,11 +31,11 @@ class Checkpoint:
             stored: dict[str, Any] = torch.load(self._path, map_location="cpu", weights_only=True)
             identity, state = stored["identity"], stored["state"]
         except (OSError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            raise DatasetError(f"checkpoint {self._path} is damaged: remove it to start anew") from error
+            raise DatasetError(f"checkpoint {self._path} is damaged: remove it to start again") from error
         if identity != self._identity:
             raise DatasetError(
                 f"checkpoint {self._path} is of a run with another recipe or other data: "
-                "remove it to start anew, or choose another folder"
+                "remove it to start again, or choose another folder"
             )
         return dict(state)
 

@@ -83,7 +83,7 @@ def joined() -> Iterator[Group]:
     """The group that the launcher made of this and other processes; `ALONE` without one.
 
     NCCL with a GPU for each of this machine's ranks, else Gloo on CPUs. Raises `PeerError` where another
-    rank ends or does not come. A rank that fails does not say goodbye: its end is what the others notice.
+    rank ends or does not come. A failing rank does not shut down cleanly; the others detect its exit.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE

@@ -15,14 +15,13 @@ INFORMATIVE = 0.7
 Regression, 3rd ed. 2013, section 5.2.4)."""
 
 LEAST = 1e-6
-"""Of alert thresholds: at 0 everybody alerts."""
+"""The least alert threshold: at 0 every patient alerts."""
 
 MOST_EVENTS = 30
 """Events until which a model must carry information."""
 
 FEWEST = 10
-"""Deaths, and survivors, without which nothing is said of how well scores tell them apart: the interval's
-formula makes a lucky few certain."""
+"""The least number of deaths, and of survivors, for an AUROC: with fewer, the interval is far too narrow."""
 
 
 def alert_threshold(held_out: Examples, risks: NDArray[np.float32]) -> float:

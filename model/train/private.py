@@ -184,7 +184,7 @@ class PrivateGradient:
         return [self._patients[draw < self._plan.sample_rate] for draw in draws]
 
     def set(self, patients: NDArray[np.int64]) -> float:
-        """Give every parameter its private gradient. 0: the loss of these patients is not to be told."""
+        """Give every parameter its private gradient. Returns 0: the loss of these patients is private."""
         sums = [torch.zeros_like(parameter) for parameter in self._parameters]
         for patient in patients:
             gradient = torch.autograd.grad(self._loss(int(patient)), self._parameters)

@@ -31,7 +31,7 @@ SHORTEST_HOURS = 0.25
 def demo(
     settings: Settings,
     seconds: Annotated[float, typer.Option("--for", min=0, help="Seconds that the ward is watched.")] = 60.0,
-    patients: Annotated[int, typer.Option(min=1, help="How many lie on the ward.")] = 60,
+    patients: Annotated[int, typer.Option(min=1, help="Number of patients on the ward.")] = 60,
     speed: Annotated[float, typer.Option(min=1, help="Times as fast as the clock.")] = 60.0,
     interval: Annotated[
         float, typer.Option(min=0.1, help="Seconds, on the ward, between two events of a patient.")

@@ -71,7 +71,7 @@ def evaluate(
     if threshold is not None and not 0 < threshold <= 1:
         raise typer.BadParameter("must be above 0 and at most 1", param_hint="--threshold")
     if not report and (threshold is not None or patients):
-        raise typer.BadParameter("is of the report: give --report too", param_hint="--threshold, --patients")
+        raise typer.BadParameter("requires --report", param_hint="--threshold, --patients")
     columns = read(_lines(settings, scores), model_hash)
     known = _made_by(settings.model, columns.model_hash)
     try:
@@ -98,7 +98,8 @@ def evaluate(
         Console().print(_table(figures))
     if known:
         typer.echo(
-            f"the model's training: {known.training.data}; figures of patients whom it learnt from flatter",
+            f"the model's training: {known.training.data}; "
+            "figures on patients it was trained on are optimistic",
             err=True,
         )
     if page:

@@ -29,7 +29,7 @@ def _share(of: str) -> Any:
 @takes_settings(*KAFKA, "observations_topic")
 def simulate(
     settings: Settings,
-    patients: Annotated[int, typer.Option(min=1, help="How many lie on the ward.")] = 60,
+    patients: Annotated[int, typer.Option(min=1, help="Number of patients on the ward.")] = 60,
     interval: Annotated[float, typer.Option(min=0.001, help="Seconds between a patient's events.")] = 1.0,
     speed: Annotated[float, typer.Option(min=0.001, help="How many times as fast as the clock.")] = 1.0,
     seconds: Annotated[

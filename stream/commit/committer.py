@@ -27,7 +27,7 @@ MEMBERSHIP_S = 3.0
 MANY = 1024
 SELDOM = 8
 """Changes are sent before the epoch ends where there are `MANY`, of at most one in `SELDOM` of the patients
-and of no more than two events each: few will change again, and what is left for the end is soon done."""
+and of no more than two events each: few of them will change again, so the final flush is short."""
 
 
 @dataclass(frozen=True, slots=True)

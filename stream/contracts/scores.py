@@ -21,7 +21,8 @@ class ScoreState(Outbound):
 
     events: int = Field(ge=1, description="Events of this stay that the state has seen.")
     warm: bool = Field(
-        description="False until as many events were seen as the model, by its validation, needs."
+        description="False until the patient has enough events for a reliable score, by the model's "
+        "validation."
     )
     coverage: float = Field(
         ge=0, le=1, description="Share of the vital signs that are not stale. It is not a probability."

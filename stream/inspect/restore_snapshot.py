@@ -48,7 +48,7 @@ def _check_target(settings: Settings, changelog: Changelog) -> int:
     if found != partitions:
         raise TopicError(
             f"{settings.observations_topic} has {partitions} partitions and {changelog.topic} has {found}: "
-            "patients would be parted from their states"
+            "patients would be separated from their states"
         )
     if members:
         raise StateError(f"the group {settings.application_id} has {members} members: stop its workers first")

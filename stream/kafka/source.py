@@ -53,7 +53,7 @@ class Source(Protocol):
 
     def poll(self, max_records: int, timeout: float) -> Records:
         """Wait up to `timeout` seconds for the first record; then take what is there, no more than
-        `max_records`. Records without any are empty columns. Runs the listener's callbacks."""
+        `max_records`. If nothing arrives, the columns are empty. Runs the listener's callbacks."""
 
     def pause(self, partitions: Sequence[int]) -> None:
         """Return no records of these partitions until resumed; none is skipped or repeated."""

@@ -121,7 +121,7 @@ def _counts(settings: Settings, name: str, count: int, wanted: int) -> Iterator[
         return
     what = f"{name} has {count} partitions, {settings.observations_topic} has {wanted}"
     if name == settings.changelog_topic:
-        yield Fault(what, "patients would be parted from their states; use a new application_id", True)
+        yield Fault(what, "patients would be separated from their states; use a new application_id", True)
     elif count < wanted:
         grow = f"--alter --topic {name} --partitions {wanted}"
         yield Fault(what, f"kafka-topics.sh --bootstrap-server {settings.bootstrap_servers} {grow}", True)

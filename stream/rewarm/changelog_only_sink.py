@@ -9,8 +9,7 @@ from stream.kafka.sink import Sink
 
 
 class ChangelogOnlySink:
-    """A `Sink` over the one through which the committer writes the changelog: what is sent here is dropped,
-    and acknowledged with what that one sends."""
+    """Drops every record, and acknowledges it when the wrapped sink's current batch is acknowledged."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink

@@ -156,7 +156,8 @@ class Progress:
         self._full = full
 
     def _look(self, theirs: Mapping[int, int], ours: Mapping[int, int], gone: bool) -> None:
-        """Both groups' committed offsets, asked for after the members: who has left has committed."""
+        """Both groups' committed offsets, queried after the membership, because members commit before they
+        leave."""
         behind = sum(max(offset - ours[one], 0) for one, offset in theirs.items())
         last, now = self._last, _Pace(sum(theirs.values()), sum(ours[one] for one in theirs))
         self._last, left, arriving = now, None, 0.0

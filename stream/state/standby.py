@@ -140,7 +140,7 @@ class Standby:
             message()
 
     def _wait(self) -> None:
-        """Let no caller wait while the broker is away."""
+        """Wait before the next try, without making a caller wait while no broker answers."""
         until = time.monotonic() + RETRY_S
         while time.monotonic() < until and not self._closed.wait(POLL_S):
             self._read_messages()

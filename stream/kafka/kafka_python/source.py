@@ -201,8 +201,9 @@ class KafkaPythonSource:
     def _rebalances(self) -> bool:
         """Whether this member of the group, which owns partitions, is rejoining.
 
-        A rejoin that new metadata set off kafka-python forgets once the leader has assigned by that metadata:
-        it would never take the answer, nor commit, nor send a heartbeat. Asked for again, it finishes.
+        kafka-python drops a rejoin triggered by new metadata as soon as the leader has assigned using that
+        metadata: it would never take the answer, nor commit, nor send a heartbeat. Requested again, the
+        rejoin finishes.
         """
         if self._consumer.group_metadata().state is not MemberState.REBALANCING:
             return False

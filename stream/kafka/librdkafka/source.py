@@ -282,7 +282,7 @@ class LibrdkafkaSource:
         self._left = self._left or bool(read)
 
     def _is_record(self, message: Message) -> bool:
-        """Raises for an error that stands in a record's place, but for one that a rebalance mends."""
+        """Raises if the message is an error, unless a rebalance will fix it."""
         error = message.error()
         if error is None:
             return True
@@ -292,5 +292,5 @@ class LibrdkafkaSource:
             raise GapError(self._topic, message.partition())
         if error.code() != KafkaError._MAX_POLL_EXCEEDED:
             raise translated(error, f"reading {self._topic}{self._in_group()}")
-        log.warning("polled too seldom: the group has given this member's partitions to others")
+        log.warning("the worker polled too rarely: the group has assigned its partitions to other members")
         return False

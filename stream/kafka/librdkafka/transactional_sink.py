@@ -210,8 +210,9 @@ class LibrdkafkaTransactionalSink:
     def _failure(
         self, producer: Producer, error: BaseException, doing: str, kind: type[EpochError]
     ) -> BrokerError:
-        """A record that was not delivered fails its transaction: later calls name only the state, and the
-        report may be on its way. confluent-kafka leaves a `SystemError` if one ran after a fatal error."""
+        """If a record is not delivered, later calls only report that the transaction failed; the delivery
+        report that names the record may arrive later. confluent-kafka leaves a `SystemError` if one ran after
+        a fatal error."""
         with suppress(KafkaException, SystemError):
             producer.poll(RETRY_S)
         if isinstance(self._lost, RefusalError):
