@@ -76,6 +76,10 @@ def read_statics(path: Path) -> ByPatient:
     values = np.full((len(ids), len(STATICS)), np.nan, dtype=np.float32)
     for name in KNOWN:
         values[:, STATICS.index(DESCRIPTORS[name])] = table.read(name, _number, "numbers")
+    known: dict[str, bytes] = {}
+    for row, patient, described in zip(table.rows, ids, values, strict=True):
+        if known.setdefault(patient, described.tobytes()) != described.tobytes():
+            raise DatasetError(f"{path}: a patient is described in two ways: the second is in row {row}")
     return ByPatient(ids, plausible_statics(values))
 
 
@@ -93,6 +97,8 @@ def _table(path: Path, what: str, wanted: Sequence[str]) -> _Table:
         raise DatasetError(f"{path} is not a CSV file in UTF-8") from None
     if missing := [name for name in wanted if name not in names]:
         raise DatasetError(f"{path} has no column {', '.join(missing)}")
+    if twice := [name for name in wanted if names.count(name) > 1]:
+        raise DatasetError(f"{path} has more than one column {', '.join(twice)}")
     if not rows:
         raise DatasetError(f"{path} has no row: there must be a patient")
     places = {name: names.index(name) for name in wanted}

@@ -67,6 +67,7 @@ SAID = [
     (f"RecordID,{DIED}\n1,2\n", f"column {DIED} must hold 0 or 1: row 2"),
     (f"RecordID,{DIED}\n1,0\n  ,1\n", "column RecordID must hold a patient's id: row 3"),
     (f"RecordID,{DIED}\nSECRET,0\n2,0\nSECRET,1\n", "two outcomes: the second is in row 4"),
+    (f"RecordID,{DIED},{DIED}\nSECRET,0,1\n", f"has more than one column {DIED}"),
 ]
 
 
@@ -112,5 +113,14 @@ def test_statics_of_a_table_of_patients(path):
 def test_other_tables_are_no_patients(path, text, said):
     path.write_text(text)
     with pytest.raises(DatasetError, match=said) as error:
+        read_statics(path)
+    assert "SECRET" not in str(error.value)
+
+
+def test_a_patient_is_described_in_one_way(path):
+    path.write_text("RecordID,Age,Gender,ICUType\n7,60,1,2\nSECRET,60,1,2\nSECRET,60,1,2\n")
+    assert read_statics(path).ids == ["7", "SECRET", "SECRET"]
+    path.write_text("RecordID,Age,Gender,ICUType\n7,60,1,2\nSECRET,60,1,2\nSECRET,,1,2\n")
+    with pytest.raises(DatasetError, match="described in two ways: the second is in row 4") as error:
         read_statics(path)
     assert "SECRET" not in str(error.value)
