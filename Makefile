@@ -22,6 +22,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 unit: setup
 	$(BIN)/pytest -n 2 --dist loadfile tests/unit

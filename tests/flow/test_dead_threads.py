@@ -132,7 +132,7 @@ def test_a_dead_restorer_ends_the_worker(embedded: EmbeddedBroker) -> None:
     ("thread", "module", "name", "flags"),
     [
         ("standby", "state.standby", "fold", {"standby_replicas": "all"}),
-        ("watchdog", "consume.watchdog.Watchdog", "_looked", {"instance_id": "a"}),
+        ("watchdog", "kafka.rebalance_watchdog.Watchdog", "_looked", {"instance_id": "a"}),
     ],
     ids=["standby", "watchdog"],
 )

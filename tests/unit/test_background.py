@@ -45,7 +45,8 @@ def test_any_other_error_reaches_the_owner_without_its_text(kind: type[BaseExcep
         raise_failure(outcome)
     assert (raised.value.thread, raised.value.exit_code) == ("restore", 1)
     assert isinstance(raised.value.cause, kind)
-    assert str(raised.value).startswith(f"the restore thread failed: {kind.__name__} at tests/test_backgr")
+    cause = f"{kind.__name__} at tests/unit/test_background.py"
+    assert str(raised.value).startswith(f"the restore thread failed: {cause}")
     assert PATIENT not in str(raised.value)
 
 

@@ -19,8 +19,7 @@ from tests.unit.state.cluster import wait
 
 DYING = """\
 import sys
-from stream import cli
-from stream.cli import watch
+from stream.cli import main, watch
 from {module} import {owner}
 
 def die(*_):
@@ -29,7 +28,7 @@ def die(*_):
 watch.partitions = lambda *_: {partitions}  # the embedded broker describes no topic
 {owner}.{method} = die
 sys.argv = ["vitalstream", *sys.argv[1:]]
-cli.main()
+main.main()
 """
 
 
