@@ -117,7 +117,7 @@ class Loop(RuleBasedStateMachine):
     @rule(slot=SLOT, times=st.integers(1, 3))
     def run_once(self, slot: str, times: int) -> None:
         for _ in range(times):
-            self._do(slot, MemoryWorker.turn)
+            self._do(slot, MemoryWorker.run_once)
 
     @rule(partition=PARTITION, slot=SLOT)
     def rebalance(self, partition: int, slot: str) -> None:
@@ -153,11 +153,11 @@ class Loop(RuleBasedStateMachine):
     def tear(self, slot: str, place: int, records: int) -> None:
         """The producer dies amid the changelog of an epoch in which a stay goes on and ends."""
         self.ward.observe(place, 70, 1)
-        self._do(slot, MemoryWorker.turn)
+        self._do(slot, MemoryWorker.run_once)
         self.ward.observe(place, 80, 1)
         self.ward.discharge(place)
         self.cluster.torn = records
-        self._do(slot, MemoryWorker.turn)
+        self._do(slot, MemoryWorker.run_once)
         self.cluster.torn = None
 
     @invariant()
