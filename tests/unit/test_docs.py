@@ -50,6 +50,11 @@ def test_every_file_that_a_page_links_to_is_there(page: Path) -> None:
         assert link.startswith("https:") or (page.parent / link).exists(), link
 
 
+def test_the_front_page_leads_to_every_page_and_shows_the_ward() -> None:
+    links = set(re.findall(r"\]\(([^)]+)\)", (DOCS / "index.md").read_text("utf-8")))
+    assert links == {page.name for page in DOCS.glob("*.md")} - {"index.md"} | {"terminal.svg"}
+
+
 def test_the_readme_is_two_screens() -> None:
     assert len((ROOT / "README.md").read_text("utf-8").split()) <= README_WORDS
 
