@@ -25,7 +25,7 @@ CATCH_UP_TIMEOUT_S = 30.0
 
 
 class Tails(NamedTuple):
-    """Of the topics that the board reads."""
+    """The tails of the topics that the board reads."""
 
     scores: Tail
     events: Tail
@@ -89,13 +89,13 @@ def _opened(settings: Settings, counts: dict[str, int], last: int) -> Iterator[T
 
 
 def _follow(board: Board, tails: Tails, stop: threading.Event, as_json: bool) -> None:
-    told, seen = time.monotonic(), 0
+    printed, seen = time.monotonic(), 0
     with Screen(Console(quiet=as_json, force_terminal=False if as_json else None)) as screen:
         while not stop.wait(REFRESH_S):
             seen += _take(board, tails)
             screen.show(board, Status("watch", [("scores", f"{seen:,}")]))
-            if as_json and time.monotonic() - told >= PLAIN_EVERY_S:
-                told = time.monotonic()
+            if as_json and time.monotonic() - printed >= PLAIN_EVERY_S:
+                printed = time.monotonic()
                 _print(board, as_json)
 
 

@@ -25,11 +25,10 @@ from typing import NamedTuple
 import numpy as np
 
 from stream.columns.events import Code, Kind
-from stream.stays.record import BEDSIDE_COLUMNS, Periods
+from stream.stays.record import BEDSIDE_COLUMNS, WHEREABOUTS, Periods
 
 KEPT = ("next_offset", "expires_at", "remembered", "recent", "recent_high", "measured_at", "vitals")
 """What is the patient's, not the stay's."""
-WHEREABOUTS = ("unit", "bed")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -44,17 +43,15 @@ class Happening:
 
 
 class Ruling(NamedTuple):
-    """code: why the event is refused. again: it begins a stay in place of the one before. described: the
-    statics of an admission count. silent: the stay before ended by silence."""
+    """code: why the event is refused. described: the statics of an admission count. silent: the stay before
+    ended by silence."""
 
     code: Code | None = None
-    again: bool = False
     described: bool = True
     silent: bool = False
 
 
-TAKEN, AGAIN = Ruling(), Ruling(again=True)
-EARLIER, OTHER = Ruling(Code.EARLIER_STAY), Ruling(Code.OTHER_ENCOUNTER)
+TAKEN, EARLIER, OTHER = Ruling(), Ruling(Code.EARLIER_STAY), Ruling(Code.OTHER_ENCOUNTER)
 
 
 def rule(stay: np.void, event: Happening, periods: Periods) -> Ruling:
@@ -79,13 +76,13 @@ def _observation(stay: np.void, event: Happening, periods: Periods) -> Ruling:
             stay["started_at"] = stay["observed_at"] = event.at
             return TAKEN
         _begin(stay, event, periods, floor=int(stay["observed_at"]) + 1)
-        return Ruling(again=True, silent=True)
-    if stay["closed_at"] and event.at > stay["closed_at"] + periods.discharge_grace:
+        return Ruling(silent=True)
+    if stay["closed_at"] and event.at >= _end_of_grace(stay, periods):
         _begin(stay, event, periods, floor=_end_of_grace(stay, periods))
-        return AGAIN
+        return TAKEN
     if stay["closed_at"] and event.at > stay["closed_at"] and _differs(stay, event):
         _begin(stay, event, periods, floor=int(stay["closed_at"]) + 1)
-        return AGAIN
+        return TAKEN
     return TAKEN
 
 
@@ -104,8 +101,8 @@ def _admission(stay: np.void, event: Happening, periods: Periods) -> Ruling:
         return EARLIER
     _begin(stay, event, periods, floor=event.at)
     if event.at < stay["floor"]:
-        return Ruling(again=True, described=False)
-    return _described(stay, event)._replace(again=True)
+        return Ruling(described=False)
+    return _described(stay, event)
 
 
 def _described(stay: np.void, event: Happening) -> Ruling:
@@ -133,9 +130,9 @@ def _discharge(stay: np.void, event: Happening, periods: Periods) -> Ruling:
 def _leave_behind(stay: np.void, event: Happening, periods: Periods) -> None:
     """Whoever was measured at the bed after the grace is here: what is known since is of a stay without a
     name, and goes on."""
-    if stay["measured_at"][BEDSIDE_COLUMNS].max() <= stay["closed_at"] + periods.discharge_grace:
-        return
     floor = _end_of_grace(stay, periods)
+    if stay["measured_at"][BEDSIDE_COLUMNS].max() < floor:
+        return
     for name in ("encounter", "named", "admitted_at", "described_at", "closed_at", "closed_of"):
         stay[name] = 0
     for name in WHEREABOUTS:

@@ -14,10 +14,12 @@ from model.variables import INDEX
 VITALS = ("HR", "SysABP", "NISysABP", "RespRate", "Temp", "SaO2", "FiO2", "MechVent", "GCS")
 """Variables of which the last value is kept by event time, whatever the model makes of it."""
 VITAL_COLUMNS = np.array([INDEX[name] for name in VITALS])
-BEDSIDE_COLUMNS = np.array([VITALS.index(name) for name in ("HR", "SysABP", "NISysABP", "RespRate", "GCS")])
+BEDSIDE = ("HR", "SysABP", "NISysABP", "RespRate", "GCS")
 """Those of `VITALS` that are measured at the bed. The others stand in a blood gas analysis as well."""
+BEDSIDE_COLUMNS = np.array([VITALS.index(name) for name in BEDSIDE])
 
-PLACE = ("encounter", "unit", "bed")
+WHEREABOUTS = ("unit", "bed")
+PLACE = ("encounter", *WHEREABOUTS)
 """Columns of `STAY` and of `stream.columns.events.Events.places`: hashes of texts."""
 
 REMEMBERED = 32

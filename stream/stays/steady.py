@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stream.columns.events import Kind
 from stream.stays.moments import Lanes, Moments, Trace
-from stream.stays.record import PLACE, Periods, expired, remember
+from stream.stays.record import PLACE, WHEREABOUTS, Periods, expired, remember
 
 
 def steady(stays: NDArray[np.void], lanes: Lanes, now: Moments, periods: Periods) -> NDArray[np.bool_]:
@@ -67,7 +67,7 @@ def carry_at_once(stays: NDArray[np.void], lanes: Lanes, now: Moments, out: Trac
         first[rows[sure]] = at[sure]
         np.copyto(stays["earliest_at"], first, where=stays["earliest_at"] == 0)
     if now.places.any():
-        for column, name in enumerate(PLACE[1:], 1):
+        for column, name in enumerate(WHEREABOUTS, 1):
             named, latest = now.places[:, column] > 0, np.zeros(len(stays), np.int64)
             latest[rows[named]] = at[named]
             np.maximum(stays[f"{name}_at"], latest, out=stays[f"{name}_at"])

@@ -161,17 +161,18 @@ def _rule(stays: NDArray[np.void], now: Moments, out: Trace, periods: Periods) -
 
 def _place(stays: NDArray[np.void], now: Moments, periods: Periods) -> None:
     """Where the patient is, and of which encounter the stay is, as far as the event names it."""
+    sure = now.sure
     if now.places.any():
         encounter = now.places[:, 0]
         same = (encounter > 0) & stays["named"] & (encounter == stays["encounter"])
         places = np.where(((now.observed_at >= stays["floor"]) | same)[:, None], now.places, 0)
-        encounter, sure = places[:, 0], now.sure
+        encounter = places[:, 0]
         names = (encounter > 0) & ~stays["named"] & (sure | (stays["encounter"] == 0))
         np.copyto(stays["encounter"], encounter, where=names)
         stays["named"] |= names & sure
         _move(stays, places[:, 1], places[:, 2], now.observed_at)
     earlier = (now.observed_at < stays["earliest_at"]) | (stays["earliest_at"] == 0)
-    here = now.sure & (now.kinds != Kind.DISCHARGE) & (now.kinds != Kind.CANCELLATION)
+    here = sure & (now.kinds != Kind.DISCHARGE) & (now.kinds != Kind.CANCELLATION)
     np.copyto(stays["earliest_at"], now.observed_at, where=earlier & here)
     # An event that has no score, of a patient who was not known, is not forgotten at once.
     new = stays["expires_at"] == 0

@@ -85,8 +85,9 @@ class Latest(Generic[Said]):
 
     def add(self, said: Said) -> None:
         insort(self._kept, said)
-        if len(same := [one for one in self._kept if one.content == said.content]) > MOST_ALIKE:
-            self._kept.remove(max(same, key=lambda one: one.offset))
+        alike = [kept for kept in self._kept if kept.at == said.at and kept.content == said.content]
+        if len(alike) > MOST_ALIKE:
+            self._kept.remove(max(alike, key=lambda kept: kept.offset))
         del self._kept[: -self._most]
 
     def take_back(self, place: Place) -> None:

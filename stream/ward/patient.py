@@ -10,6 +10,7 @@ from typing import Any
 from model.variables import INDEX, VARIABLES, VITAL_SIGNS
 from stream.columns.records import Place
 from stream.contracts.readers import Event, Score
+from stream.stays.record import BEDSIDE
 from stream.ward.latest import Latest, Notice, Reading, Saying, Sighting
 from stream.ward.stay import Progress, Stay
 from stream.ward.trend import Trend
@@ -19,8 +20,8 @@ MEASURED_BY = {sign.name: sign.variables for sign in VITAL_SIGNS} | {DIASTOLIC: 
 """Sign that the board shows → the variables that measure it, the better one first."""
 SHOWN = {variable: sign for sign, variables in MEASURED_BY.items() for variable in variables}
 
-AT_THE_BED = ("heart_rate", "systolic_pressure", "respiratory_rate", "consciousness")
-"""Signs that show the patient here: the others stand in a blood gas analysis as well."""
+AT_THE_BED = {SHOWN[variable] for variable in BEDSIDE}
+"""Signs that show the patient here."""
 
 MOST_READINGS, MOST_SAYINGS = 4, 16
 """Of each sign; of where the patient is, of discharges, and of when anything happened."""
