@@ -162,9 +162,12 @@ def _rule(stays: NDArray[np.void], now: Moments, out: Trace, periods: Periods) -
 def _place(stays: NDArray[np.void], now: Moments, periods: Periods) -> None:
     """Where the patient is, and of which encounter the stay is, as far as the event names it."""
     sure = now.sure
+    here = sure & (now.kinds != Kind.DISCHARGE) & (now.kinds != Kind.CANCELLATION)
     if now.places.any():
         encounter = now.places[:, 0]
-        same = (encounter > 0) & stays["named"] & (encounter == stays["encounter"])
+        known = (encounter > 0) & stays["named"]
+        same = known & (encounter == stays["encounter"])
+        here &= same | ~known
         places = np.where(((now.observed_at >= stays["floor"]) | same)[:, None], now.places, 0)
         encounter = places[:, 0]
         names = (encounter > 0) & ~stays["named"] & (sure | (stays["encounter"] == 0))
@@ -172,7 +175,6 @@ def _place(stays: NDArray[np.void], now: Moments, periods: Periods) -> None:
         stays["named"] |= names & sure
         _move(stays, places[:, 1], places[:, 2], now.observed_at)
     earlier = (now.observed_at < stays["earliest_at"]) | (stays["earliest_at"] == 0)
-    here = sure & (now.kinds != Kind.DISCHARGE) & (now.kinds != Kind.CANCELLATION)
     np.copyto(stays["earliest_at"], now.observed_at, where=earlier & here)
     # An event that has no score, of a patient who was not known, is not forgotten at once.
     new = stays["expires_at"] == 0

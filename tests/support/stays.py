@@ -131,7 +131,8 @@ class Truth:
         said = Said(code, described=described)
         if code is None:
             same = patient.named and event.encounter == patient.encounter
-            if sure and event.kind not in (Kind.DISCHARGE, Kind.CANCELLATION):
+            other = patient.named and event.encounter not in ("", patient.encounter)
+            if sure and not other and event.kind not in (Kind.DISCHARGE, Kind.CANCELLATION):
                 patient.earliest = min(patient.earliest or event.at, event.at)
             if event.at >= patient.floor or same:
                 self._placed(patient, event, sure)

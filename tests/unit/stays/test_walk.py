@@ -141,6 +141,14 @@ def test_any_order_of_two_stays_ends_in_the_second(encounters: bool, ended: bool
     shuffled()
 
 
+def test_what_another_encounter_measured_does_not_date_a_stay_that_only_its_discharge_has_named() -> None:
+    log = two_stays(True)
+    laboratory = log.pop(5)
+    discharge = Event("a", 70, kind=Kind.DISCHARGE, encounter="e2")
+    shuffled = [laboratory, discharge, log.pop(2), log.pop(2), log.pop(2), log.pop(0), *log]
+    assert after(shuffled) == after([*two_stays(True), discharge])
+
+
 RESET = st.builds(
     Event,
     patient=st.just("a"),
