@@ -31,7 +31,7 @@ PATIENCE_S = 90.0
 TICKS = os.sysconf("SC_CLK_TCK")
 CHANGELOG, COMPACT = "-patient-state-changelog", {"cleanup.policy": "compact"}
 NEVER_CLEANED = {"min.cleanable.dirty.ratio": "1.0"}
-WORKER = (str(Path(sys.executable).with_name("vitalstream")), "run")
+WORKER = (sys.executable, "-m", "stream", "run")
 
 
 @dataclass(frozen=True)
