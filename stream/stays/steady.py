@@ -35,9 +35,14 @@ def steady(stays: NDArray[np.void], lanes: Lanes, now: Moments, periods: Periods
 def _again(stays: NDArray[np.void], lanes: Lanes, digests: NDArray[np.uint64]) -> NDArray[np.bool_]:
     """bool [N]: what may be a repeat, of a remembered event or of one in the same micro-batch."""
     again = np.zeros(len(digests), np.bool_)
-    known = stays["recent"][lanes.rows] == digests.astype(np.uint32)[:, None]
-    if known.any():
-        again = known.any(axis=1)
+    first, low = len(stays), digests.astype(np.uint32)[:, None]
+    for part, recent in (
+        (slice(first), stays["recent"]),
+        (slice(first, None), stays["recent"][lanes.rows[first:]]),
+    ):
+        known = recent == low[part]
+        if known.any():
+            again[part] = known.any(axis=1)
     ordered = np.sort(digests)
     if len(same := ordered[1:][ordered[1:] == ordered[:-1]]):
         again |= np.isin(digests, same)

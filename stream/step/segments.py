@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,12 +61,20 @@ def segments(packing: Packing, begins: NDArray[np.bool_]) -> Iterator[Segment]:
     yield Segment(begin, sizes)
 
 
+def last_events(sizes: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """Wave by wave, the patients who have their last event in it, and the packed positions of these events.
+    sizes: of the waves."""
+    start = 0
+    for size, going_on in zip(sizes, [*sizes[1:], 0], strict=False):
+        if size > going_on:
+            yield slice(going_on, size), slice(start + going_on, start + size)
+        start += size
+
+
 def keep_latest(rows: Tensor, after: Tensor, sizes: list[int]) -> None:
-    """Set the patients' rows [G, D] to the last of `after`, [N, D], that each has; sizes: of its waves."""
-    begin = 0
-    for size in sizes:
-        rows[:size].copy_(after[begin : begin + size])
-        begin += size
+    """Set the patients' rows [G, D] to the last of `after`, [N, D], that each has. sizes: of its waves."""
+    for patients, positions in last_events(sizes):
+        rows[patients] = after[positions]
 
 
 def joined(parts: list[Tensor]) -> Tensor:

@@ -26,7 +26,7 @@ from stream.state.store import StateStore
 from stream.stays.moments import Moments
 from stream.stays.record import VITAL_COLUMNS, Periods
 from stream.stays.walk import REFUSALS, Timeline, walk
-from stream.step.segments import Inputs, Segment, joined, keep_latest, segments
+from stream.step.segments import Inputs, Segment, joined, keep_latest, last_events, segments
 
 TRIES = 8
 """How often a batch is tried, each time without the events found unsound before; then it is cut in two."""
@@ -68,8 +68,8 @@ class Stepped(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Outcome:
-    """The model's results in packed order, on the host, and each patient's row after the last event. hidden:
-    as in `Stepped`."""
+    """The model's results in packed order: the rows after each event on the device, the rest on the host.
+    hidden: as in `Stepped`."""
 
     rows: Tensor
     risk: NDArray[np.float32]
@@ -161,7 +161,8 @@ class Stepper:
     def _written(
         self, events: Events, sound: NDArray[np.bool_], walked: _Walked, outcome: _Outcome
     ) -> Stepped:
-        self._store.write_rows(walked.packing.groups, outcome.rows)
+        for patients, positions in last_events(walked.packing.sizes.tolist()):
+            self._store.write_rows(walked.packing.groups[patients], outcome.rows[positions])
         self._store.write_stays(walked.groups, walked.stays)
         refused = [events.refuse(~sound, Code.QUARANTINED, "step")] if not sound.all() else []
         kept = events.keep(sound)
@@ -190,11 +191,12 @@ class Stepper:
             risks.append(risk)
             if self._explain:
                 causes.append(self._causes(state, after, risk, segment))
-            keep_latest(rows, after, segment.sizes)
+            if segment.stop < len(events):
+                keep_latest(rows, after, segment.sizes)
         state, risk = joined(states), joined(risks)
         finite = torch.isfinite(state.sum(dim=1).add_(risk))
         explained, explanation = self._explained(causes, given)
-        return _Outcome(rows, risk.cpu().numpy(), finite.cpu().numpy(), explained, explanation, hidden)
+        return _Outcome(state, risk.cpu().numpy(), finite.cpu().numpy(), explained, explanation, hidden)
 
     def _causes(
         self, state: Tensor, after: Tensor, risk: Tensor, segment: Segment
