@@ -24,15 +24,18 @@ from model.features import SKEWED, Normalisation
 from model.risk_model import RiskModel, Shape
 from model.variables import STATICS, VARIABLES
 from stream.batch.waves import pack
-from stream.columns.events import Events, Kind
+from stream.columns.events import Code, Events, Kind, Refused
 from stream.columns.records import Records
+from stream.state.admission import Admission
 from stream.state.store import StateStore
 from stream.stays.record import Periods
 from stream.step.stepper import Stepper
+from stream.worker.stepping import Stepping
 
 SIZES = (256, 4096, 16_384, 65_536)
 RESIDENT = (100_000, 500)
 PERIODS = Periods(expire_after=72 * 3_600_000, discharge_grace=12 * 3_600_000)
+MAX_PAST_MS = 7 * 24 * 3_600_000
 
 
 def normalisation() -> Normalisation:
@@ -68,6 +71,10 @@ def batch(size: int, patients: int, number: int, random: np.random.Generator) ->
     )
 
 
+def none_refused(events: Events) -> Refused:
+    return events.refuse(np.zeros(len(events), np.bool_), Code.PAST, "state")
+
+
 def measure(device: str, size: int, patients: int, rounds: int) -> dict[str, Any]:
     random = np.random.default_rng(0)
     torch.manual_seed(0)
@@ -75,17 +82,18 @@ def measure(device: str, size: int, patients: int, rounds: int) -> dict[str, Any
     store = StateStore(model.initial_state(), patients, patients)
     everyone = [patient_key(patient) for patient in range(patients)]
     store.admit(everyone, (np.arange(patients) % 4).astype(np.int32))
-    stepper = Stepper(model, store, model.initial_state(), pack, PERIODS)
+    stepping = Stepping(store, Stepper(model, model.initial_state()), PERIODS, MAX_PAST_MS)
     batches = [batch(size, patients, number, random) for number in range(8)]
     slots = [store.admit(events.patients, events.partitions) for events in batches]
     taken = []
     for number in range(rounds + 3):
         given = batches[number % 8]
         events = replace(given, digests=given.digests + np.uint64(number * size * 8))
+        admission = Admission(events, slots[number % 8], events.observed_at, none_refused(events), 0)
         begin = time.perf_counter()
-        (stepped,) = stepper.step(events, slots[number % 8], events.observed_at)
+        (outcome,) = stepping.step(admission)
         taken.append(time.perf_counter() - begin)
-        assert len(stepped.scores) == size
+        assert len(outcome.scores) == size
     median = statistics.median(taken[3:])
     return {
         "device": torch.cuda.get_device_name() if device == "cuda" else "CPU, one thread",

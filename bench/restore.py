@@ -24,7 +24,7 @@ from stream.settings import Settings, load
 from stream.state.changelog import Changes, Mark, Patients
 from stream.stays.record import STAY
 from stream.worker.assembly import load_model, make_changelog
-from stream.worker.worker import Worker, build_worker
+from stream.worker.worker import Worker
 
 CHUNK = 5000
 GENERATIONS = 2
@@ -72,19 +72,20 @@ def fill(settings: Settings, patients: int) -> None:
 def restored(worker: Worker, topic: str, patients: int, standing_by: bool) -> float:
     """Seconds from the assignment until all partitions run."""
     pipeline = worker.pipeline
-    standby = pipeline.stages.standby
+    standby = pipeline.partitions.standby
     if standing_by:
         standby.open()
         while standby.followed < PARTITIONS or standby.lag:
             time.sleep(0.1)
-    pipeline.stages.source.subscribe(topic, pipeline, held=True)
+    pipeline.source.subscribe(topic, pipeline, held=True)
     while not pipeline.assigned:
         pipeline.run_once(0.01)
     begun = time.monotonic()
     while len(pipeline.running) < PARTITIONS:
         pipeline.run_once(0.01)
     taken = time.monotonic() - begun
-    assert pipeline.stages.store.resident == patients
+    pipeline.partitions.show_gauges()
+    assert worker.metrics.registry.get_sample_value("vitalstream_patients_resident") == patients
     pipeline.close_clean()
     return taken
 
@@ -100,7 +101,7 @@ def main() -> None:
         taken: dict[str, list[float]] = {"cold": [], "standing by": []}
         for _ in range(args.rounds):
             for way, seconds in taken.items():
-                worker, topic = build_worker(settings), settings.observations_topic
+                worker, topic = Worker(settings), settings.observations_topic
                 seconds.append(restored(worker, topic, args.patients, way != "cold"))
                 print(f"  {way}: {seconds[-1]:.2f} s", flush=True)
         broker_cpu = usage(broker.pid).cpu_seconds

@@ -23,17 +23,14 @@ from bench.measure import markdown, write
 from bench.messages import START_MS, observations
 from model.artifact import load
 from stream.assess.news2 import SIGNS, VitalSigns
-from stream.batch.waves import pack
 from stream.columns.records import Records
 from stream.decode.decoder import Decoder
 from stream.encode.scores import ScoreEncoder
 from stream.settings import Settings
-from stream.state.admission import admit
 from stream.state.changelog import Changelog
 from stream.state.store import StateStore
 from stream.stays.record import VITALS
-from stream.step.stepper import Stepper
-from stream.worker.assembly import make_periods
+from stream.worker.assembly import make_stepping
 
 BATCH = 4096
 PARTITIONS = 4
@@ -69,7 +66,7 @@ def measure(events: int, patients: int) -> dict[str, float]:
     settings = Settings()
     model = load(settings.model, torch.device("cpu"))
     store = StateStore(model.initial_state(), settings.initial_resident_patients, patients)
-    stepper = Stepper(model, store, model.initial_state(), pack, make_periods(settings))
+    stepping = make_stepping(settings, model, store)
     changelog = Changelog("changelog", model.hash, model.state_size)
     decoder, vitals = Decoder(settings.max_event_bytes, settings.max_future), VitalSigns(VITALS)
     encoder = ScoreEncoder(
@@ -82,15 +79,12 @@ def measure(events: int, patients: int) -> dict[str, float]:
         warm_up=settings.warm_up_events or model.warm_after,
         names=store.names,
     )
-    max_past_ms = int(settings.max_past * 1000)
     watch = Stopwatch()
     for records in polled(events, patients):
         decoded = watch("decode", decoder.decode, records).events
-        new = watch("state: admit", admit, store, decoded, max_past_ms)
-        (stepped,) = watch(
-            "step, waves and stays included", stepper.step, new.events, new.slots, new.stream_times
-        )
-        scores = stepped.scores
+        admission = watch("state: admit", stepping.admit, decoded)
+        (outcome,) = watch("step, waves and stays included", stepping.step, admission)
+        scores = outcome.scores
         assert len(scores) == len(records)
         assessment = watch("alert: NEWS2, stale signs", vitals.assess, scores.vitals, scores.ages)
         watch("publish: JSON", encoder.encode, scores, assessment, START_MS)

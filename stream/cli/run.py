@@ -12,7 +12,7 @@ from stream.console.options import ALL, Json, start_logging, takes_settings
 from stream.console.stopping import stop_on_signals
 from stream.metrics import Metrics, total
 from stream.settings import Settings
-from stream.worker.worker import build_worker
+from stream.worker.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def run(
         typer.echo(settings.model_dump_json(indent=2))
         return
     start_logging(settings.log_level)
-    worker = build_worker(settings)
+    worker = Worker(settings)
     worker.run(stop_on_signals(), until_idle, check_topics=True)
     log.info("finished what was sent, committed it and left the group")
     figures = summary(worker.metrics)

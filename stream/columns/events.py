@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Self
@@ -143,3 +143,23 @@ class Packing:
     order: NDArray[np.int64]
     sizes: NDArray[np.int64]
     groups: NDArray[np.int64]
+
+    @property
+    def places(self) -> NDArray[np.int64]:
+        """int64 [N]: the packed position of each row of the micro-batch."""
+        places = np.empty(len(self.order), np.int64)
+        places[self.order] = np.arange(len(self.order))
+        return places
+
+    def last_events(self) -> Iterator[tuple[slice, slice]]:
+        """Wave by wave, the groups that have their last event in it, and these events' packed positions."""
+        return last_events(self.sizes.tolist())
+
+
+def last_events(sizes: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    """As `Packing.last_events`, of waves of these sizes."""
+    start = 0
+    for size, going_on in zip(sizes, [*sizes[1:], 0], strict=False):
+        if size > going_on:
+            yield slice(going_on, size), slice(start + going_on, start + size)
+        start += size

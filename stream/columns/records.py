@@ -84,6 +84,13 @@ class Records:
             None if self.headers is None else self.headers.take(kept),
         )
 
+    def next_offsets(self) -> dict[int, int]:
+        """For each partition the offset after its last record."""
+        return {
+            partition: int(self.offsets[self.partitions == partition].max()) + 1
+            for partition in np.unique(self.partitions).tolist()
+        }
+
     def without(self, places: Set[tuple[int, int]]) -> Self:
         """The records at other places than these, partition and offset."""
         if not places:

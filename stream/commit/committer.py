@@ -18,8 +18,7 @@ from typing import Any, Protocol
 from stream.columns.records import Outgoing
 from stream.errors import CommitError
 from stream.failpoints import reach
-from stream.state.changelog import Changelog, Mark
-from stream.state.store import StateStore
+from stream.state.changelog import Changelog, Changes, End, Mark
 
 FLUSH_TIMEOUT_S = 10.0
 MEMBERSHIP_S = 3.0
@@ -55,6 +54,17 @@ class Guarantee(Protocol):
 
     def settle(self) -> None:
         """Wait until the last epoch is durable. Raises `EpochError` where it is not."""
+
+
+class States(Protocol):
+    """What the committer needs of `stream.state.store.StateStore`."""
+
+    @property
+    def changed(self) -> int: ...
+    @property
+    def resident(self) -> int: ...
+    def stream_time(self, partition: int) -> int: ...
+    def take_changes(self) -> tuple[list[Changes], dict[tuple[int, bytes], End]]: ...
 
 
 class Outputs(Protocol):
@@ -152,13 +162,13 @@ class Committer:
     def __init__(
         self,
         guarantee: Guarantee,
-        store: StateStore,
+        states: States,
         changelog: Changelog,
         interval: float,
         max_events: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._guarantee, self._store, self._changelog = guarantee, store, changelog
+        self._guarantee, self._states, self._changelog = guarantee, states, changelog
         self._interval, self._max_events, self._clock = interval, max_events, clock
         self.epochs = 0
         self._offsets: dict[int, int] = {}
@@ -199,8 +209,13 @@ class Committer:
         late = self._clock() - self._last - self._interval
         if self._offsets:
             reach("before_changelog")
-            marks = {one: Mark(at, self._store.stream_time(one)) for one, at in self._offsets.items()}
-            before = {one: at for one, at in self._durable.items() if one in self._offsets}
+            marks = {
+                partition: Mark(offset, self._states.stream_time(partition))
+                for partition, offset in self._offsets.items()
+            }
+            before = {
+                partition: offset for partition, offset in self._durable.items() if partition in self._offsets
+            }
             self._guarantee.end_epoch(
                 Epoch(lambda: self._records(marks), self._offsets, before, self._committed)
             )
@@ -224,9 +239,9 @@ class Committer:
         self.epochs += 1
 
     def _pays_to_log_ahead(self) -> bool:
-        changed = self._store.changed
-        return MANY <= changed <= self._store.resident // SELDOM and self._unlogged <= 2 * changed
+        changed = self._states.changed
+        return MANY <= changed <= self._states.resident // SELDOM and self._unlogged <= 2 * changed
 
     def _records(self, marks: Mapping[int, Mark]) -> Outgoing:
-        changes, ended = self._store.take_changes()
+        changes, ended = self._states.take_changes()
         return self._changelog.encode(changes, marks, ended)

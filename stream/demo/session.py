@@ -24,7 +24,7 @@ from stream.synthetic.pacing import Pace, Timeline
 from stream.ward.board import Board
 from stream.ward.screen import Screen
 from stream.ward.terminal import Status
-from stream.worker.worker import Worker, build_worker
+from stream.worker.worker import Worker
 
 PROMPT = {"fetch.wait.max.ms": "5", "log_level": "3"}
 """The embedded broker answers a fetch that found nothing only when this wait has passed, whatever came
@@ -141,7 +141,7 @@ def open_session(settings: Settings, console: Console, stop: threading.Event) ->
             for tail in tails:
                 stack.enter_context(closing(tail))
             sink = stack.enter_context(closing(make_sink(local)))
-            worker = build_worker(local)
+            worker = Worker(local)
             working = _work(worker, stack)
         screen = stack.enter_context(Screen(console))
         yield DemoSession(sink, working, worker.metrics, (tails[0], tails[1], tails[2]), screen, stop)

@@ -8,20 +8,19 @@ from contextlib import closing
 import numpy as np
 
 from model.risk_model import RiskModel
-from stream.batch.waves import pack
 from stream.columns.records import Outgoing, Records
 from stream.decode.decoder import Decoder
 from stream.inspect.changelog import to_ends
 from stream.inspect.future_events import refused_as_future
 from stream.kafka.clients import make_source
 from stream.settings import Settings
-from stream.state.admission import admit
 from stream.state.changelog import Changes, Patients
 from stream.state.placement import Placement
 from stream.state.replica import EARLIEST, Replica, fold
 from stream.state.store import StateStore
 from stream.step.stepper import Stepper
 from stream.worker.assembly import make_changelog, make_periods
+from stream.worker.stepping import Stepping
 
 
 class Rerun:
@@ -30,11 +29,11 @@ class Rerun:
     def __init__(self, settings: Settings, model: RiskModel) -> None:
         fresh = model.initial_state()
         periods = make_periods(settings)
-        self._expire_after_ms, self._max_past_ms = periods.expire_after, int(settings.max_past * 1000)
+        self._expire_after_ms = periods.expire_after
         self._decoder = Decoder(settings.max_event_bytes, settings.max_future)
         self._placement = Placement(_partitions(settings), refuse=settings.misplaced_records == "refuse")
         self._store = StateStore(fresh, settings.initial_resident_patients, settings.max_resident_patients)
-        self._stepper = Stepper(model, self._store, fresh, pack, periods)
+        self._stepping = Stepping(self._store, Stepper(model, fresh), periods, int(settings.max_past * 1000))
         self._changelog = make_changelog(settings, model)
         self._installed: list[Changes] = []
 
@@ -46,8 +45,7 @@ class Rerun:
     def apply(self, records: Records) -> None:
         """What the pipeline does to the state with one micro-batch."""
         events, _, _ = self._placement.check(self._decoder.decode(records).events)
-        new = admit(self._store, events, self._max_past_ms)
-        self._stepper.step(new.events, new.slots, new.stream_times)
+        self._stepping.step(self._stepping.admit(events))
         self._store.expire(self._expire_after_ms)
 
     def states(self, partitions: list[int]) -> dict[int, Patients]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import replace
 
 from stream.rewarm.changelog_only_sink import ChangelogOnlySink
 from stream.rewarm.following_source import FollowingSource, Leader
 from stream.rewarm.skipping_decoder import SkippingDecoder
 from stream.settings import Settings
-from stream.worker.pipeline import Pipeline
-from stream.worker.scoring import Encoder
-from stream.worker.worker import Worker, build_worker
+from stream.worker.assembly import Variant
+from stream.worker.publishing import Encoder
+from stream.worker.worker import Worker
 
 
 def build_follower(
@@ -19,17 +18,15 @@ def build_follower(
 ) -> Worker:
     """A worker that never runs ahead of the group whose committed offsets `leader` tells, and makes states
     alone: `encoder` sees its scores, and nothing but the changelog is written. refused: partition and offset
-    of records to pass over. Raises as `build_worker`."""
-    worker = build_worker(settings)
-    stages = worker.pipeline.stages
-    worker.pipeline = Pipeline(
-        replace(
-            stages,
-            source=FollowingSource(stages.source, leader),
-            decoder=SkippingDecoder(settings.max_event_bytes, settings.max_future, refused),
-            sink=ChangelogOnlySink(stages.sink),
-            encoder=encoder,
+    of records to pass over. Raises as `Worker`."""
+    skipping = SkippingDecoder(settings.max_event_bytes, settings.max_future, refused)
+    return Worker(
+        settings,
+        Variant(
+            source=lambda source: FollowingSource(source, leader),
+            decoder=lambda _: skipping,
+            encoder=lambda _: encoder,
+            sink=ChangelogOnlySink,
+            follows=True,
         ),
-        follows=True,
     )
-    return worker

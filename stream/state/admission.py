@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,12 @@ class Admission:
     stream_times: NDArray[np.int64]
     refused: Refused
     applied: int
+
+    def keep(self, rows: NDArray[np.bool_]) -> Admission:
+        """With these events alone, bool [N]."""
+        return replace(
+            self, events=self.events.keep(rows), slots=self.slots[rows], stream_times=self.stream_times[rows]
+        )
 
 
 def admit(store: StateStore, events: Events, max_past_ms: int) -> Admission:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stream.columns.events import Packing
+from stream.columns.events import Packing, last_events
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,6 @@ def segments(packing: Packing, begins: NDArray[np.bool_]) -> Iterator[Segment]:
         sizes.append(size)
         start += size
     yield Segment(begin, sizes)
-
-
-def last_events(sizes: Sequence[int]) -> Iterator[tuple[slice, slice]]:
-    """Wave by wave, the patients who have their last event in it, and the packed positions of these events.
-    sizes: of the waves."""
-    start = 0
-    for size, going_on in zip(sizes, [*sizes[1:], 0], strict=False):
-        if size > going_on:
-            yield slice(going_on, size), slice(start + going_on, start + size)
-        start += size
 
 
 def keep_latest(rows: Tensor, after: Tensor, sizes: list[int]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -15,7 +17,6 @@ from model.risk_model import RiskModel
 from stream.assess.news2 import SIGNS, VitalSigns
 from stream.background import Threads
 from stream.batch.batcher import Batcher
-from stream.batch.waves import pack
 from stream.commit.committer import AtLeastOnce, Committer, ExactlyOnce, Guarantee
 from stream.decode.decoder import Decoder
 from stream.drift.monitor import DriftMonitor, NullDriftMonitor
@@ -38,10 +39,20 @@ from stream.state.standby import Standby
 from stream.state.store import StateStore
 from stream.stays.record import VITALS, Periods
 from stream.step.stepper import Stepper
+from stream.worker.intake import Decoding, Intake
+from stream.worker.partitions import Partitions
 from stream.worker.pipeline import Pipeline
-from stream.worker.scoring import Stages
+from stream.worker.publishing import DeadLetters, Encoder, Publisher
+from stream.worker.scoring import Scoring
+from stream.worker.stepping import Stepping
 
 log = logging.getLogger(__name__)
+
+Part = TypeVar("Part")
+
+
+def _same(part: Part) -> Part:
+    return part
 
 
 def choose_device(device: str) -> torch.device:
@@ -60,61 +71,117 @@ def load_model(settings: Settings) -> RiskModel:
         raise ModelError(str(error)) from error
 
 
+@dataclass(frozen=True)
+class Variant:
+    """What a worker has in other ways than the settings say. Each gets what they say, and returns what takes
+    its place; `follows` as in `Pipeline`."""
+
+    source: Callable[[Source], Source] = _same
+    decoder: Callable[[Decoding], Decoding] = _same
+    encoder: Callable[[Encoder], Encoder] = _same
+    sink: Callable[[Sink], Sink] = _same
+    follows: bool = False
+
+
+AS_SET = Variant()
+
+
 def make_pipeline(
-    settings: Settings, model: RiskModel, metrics: Metrics, threads: Threads, ids: TopicIds
+    settings: Settings,
+    model: RiskModel,
+    metrics: Metrics,
+    threads: Threads,
+    ids: TopicIds,
+    variant: Variant = AS_SET,
 ) -> Pipeline:
     fresh = model.initial_state()
     store = watched(
         "store", StateStore(fresh, settings.initial_resident_patients, settings.max_resident_patients)
     )
-    group = settings.application_id
-    source = watched(
-        "source",
-        make_source(
-            settings, group, instance_id=settings.instance_id, auto_offset_reset="error", with_headers=True
-        ),
-    )
+    member = watched("source", _member(settings))
+    sink, guarantee = make_outputs(settings, member)
+    source, sink = variant.source(member), variant.sink(sink)
     changelog = watched("changelog", make_changelog(settings, model, ids))
+    committer = watched(
+        "commit", Committer(guarantee, store, changelog, settings.commit_interval, settings.commit_events)
+    )
+    placement = Placement(refuse=settings.misplaced_records == "refuse")
+    drift = watched("drift", DriftMonitor(model.reference) if model.reference else NullDriftMonitor())
+    decoder = variant.decoder(watched("decode", Decoder(settings.max_event_bytes, settings.max_future)))
+    encoder = variant.encoder(watched("encode", _encoder(settings, model, ids, store.names)))
+    dead_letters = DeadLetters(settings.dead_letters_topic, settings.max_dead_letter_bytes)
+    scoring = Scoring(
+        Intake(decoder, placement, metrics),
+        make_stepping(settings, model, store),
+        drift,
+        Publisher(watched("assess", VitalSigns(VITALS)), encoder, dead_letters, sink, metrics),
+        committer,
+        metrics,
+    )
+    partitions = _partitions(settings, source, store, changelog, committer, placement, metrics, threads)
+    metrics.describe_model(model.name, model.hash, model.target)
+    metrics.slot_bytes.set(store.bytes_per_patient)
+    log.info("model %s %s on %s", model.name, model.hash[:16], fresh.device)
+    return Pipeline(
+        source,
+        watched("batch", Batcher(settings.max_batch, settings.max_wait)),
+        scoring,
+        sink,
+        committer,
+        partitions,
+        metrics,
+        partial(_tidy, store, make_periods(settings).expire_after, partitions, drift, metrics),
+        follows=variant.follows,
+    )
+
+
+def _member(settings: Settings) -> Source:
+    """The member of the consumer group."""
+    return make_source(
+        settings,
+        settings.application_id,
+        instance_id=settings.instance_id,
+        auto_offset_reset="error",
+        with_headers=True,
+    )
+
+
+def make_stepping(settings: Settings, model: RiskModel, store: StateStore) -> Stepping:
+    explain = partial(contributors, model) if settings.contributors != "off" else None
+    explain_from = model.alert_threshold if settings.contributors == "alerts" else 0.0
+    stepper = Stepper(watched("model", model), model.initial_state(), explain, explain_from)
+    return Stepping(store, stepper, make_periods(settings), int(settings.max_past * 1000))
+
+
+def _partitions(
+    settings: Settings,
+    source: Source,
+    store: StateStore,
+    changelog: Changelog,
+    committer: Committer,
+    placement: Placement,
+    metrics: Metrics,
+    threads: Threads,
+) -> Partitions:
     standby = watched(
         "standby",
         Standby(partial(_reader, "replica", settings, auto_offset_reset="error"), changelog.topic, threads),
     )
-    sink, guarantee = make_outputs(settings, source)
-    periods = make_periods(settings)
-    metrics.describe_model(model.name, model.hash, model.target)
-    metrics.slot_bytes.set(store.bytes_per_patient)
-    log.info("model %s %s on %s", model.name, model.hash[:16], fresh.device)
-    stages = Stages(
-        source=source,
-        batcher=watched("batch", Batcher(settings.max_batch, settings.max_wait)),
-        decoder=watched("decode", Decoder(settings.max_event_bytes, settings.max_future)),
-        placement=Placement(refuse=settings.misplaced_records == "refuse"),
-        store=store,
-        restorer=watched("restorer", _restorer(settings, changelog, standby)),
-        standby=standby,
-        stepper=Stepper(
-            watched("model", model),
-            store,
-            fresh,
-            pack,
-            periods,
-            partial(contributors, model) if settings.contributors != "off" else None,
-            model.alert_threshold if settings.contributors == "alerts" else 0.0,
-        ),
-        drift=watched("drift", DriftMonitor(model.reference) if model.reference else NullDriftMonitor()),
-        vitals=watched("assess", VitalSigns(VITALS)),
-        encoder=watched("encode", _encoder(settings, model, ids, store.names)),
-        dead_letters_topic=settings.dead_letters_topic,
-        max_dead_letter_bytes=settings.max_dead_letter_bytes,
-        sink=sink,
-        committer=watched(
-            "commit", Committer(guarantee, store, changelog, settings.commit_interval, settings.commit_events)
-        ),
-        expire_after_ms=periods.expire_after,
-        max_past_ms=int(settings.max_past * 1000),
-        metrics=metrics,
-    )
-    return Pipeline(stages)
+    restorer = watched("restorer", _restorer(settings, changelog, standby))
+    return Partitions(source, store, restorer, standby, committer, placement, metrics)
+
+
+def _tidy(
+    store: StateStore,
+    expire_after_ms: int,
+    partitions: Partitions,
+    drift: DriftMonitor | NullDriftMonitor,
+    metrics: Metrics,
+) -> None:
+    """What is done about once a second: whoever has expired is forgotten, and the gauges are set."""
+    metrics.expired.inc(store.expire(expire_after_ms))
+    partitions.show_gauges()
+    metrics.show_drift(drift.drift())
 
 
 def _reader(role: str, settings: Settings, **options: Any) -> Source:

@@ -40,7 +40,7 @@ class Health:
     ) -> None:
         self._pipeline, self._threads, self._watchdog = pipeline, threads, watchdog
         self._timeout, self._reads, self._clock = timeout, reads, clock
-        self._unread = Unread(pipeline.stages.metrics)
+        self._unread = Unread(pipeline.metrics)
 
     def unhealthy(self) -> str | None:
         """What only a restart may mend; None if nothing is wrong."""
@@ -57,7 +57,7 @@ class Health:
             return f"no partition is assigned: {self._watchdog.why_nothing()}"
         if not (waiting := sorted(pipeline.assigned - pipeline.running)):
             return None
-        waits_for = pipeline.stages.restorer.waits_for
+        waits_for = pipeline.partitions.restorer.waits_for
         return f"restoring partitions {waiting}" + (f": waiting for {waits_for}" if waits_for else "")
 
     def _silent(self) -> str | None:
@@ -65,7 +65,7 @@ class Health:
         return f"no progress for {silent:.0f} s" if silent > self._timeout else None
 
     def _restoring(self) -> str | None:
-        restorer = self._pipeline.stages.restorer
+        restorer = self._pipeline.partitions.restorer
         if (stalled := restorer.stalled) <= self._timeout:
             return None
         return f"restoring partitions {restorer.pending} has made no progress for {stalled:.0f} s"

@@ -11,14 +11,17 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-import numpy as np
-
+from stream.batch.batcher import Batcher
+from stream.commit.committer import Committer
 from stream.errors import BrokerUnavailable, EpochError, describe
 from stream.failpoints import reach
-from stream.state.gaps import Place
+from stream.kafka.sink import Sink
+from stream.kafka.source import Source
+from stream.metrics import Metrics
 from stream.worker.idle import UntilIdle
 from stream.worker.lifecycle import WorkerState, successor
-from stream.worker.scoring import Scoring, Stages
+from stream.worker.partitions import Partitions
+from stream.worker.scoring import Scoring
 
 log = logging.getLogger(__name__)
 
@@ -39,20 +42,29 @@ class Pipeline:
     begins a new producer, which fences the old one, and all partitions are restored. If anything else is
     raised, whatever it is, the worker has failed: it commits nothing of the open epoch, and ends.
 
-    clock: seconds since the Unix epoch. follows: the source gives nothing that another group has yet to
-    commit, and may be silent for that.
+    tidy: called about once a second, between two batches. follows: the source gives nothing that another
+    group has yet to commit, and may be silent for that.
     """
 
     def __init__(
-        self, stages: Stages, clock: Callable[[], float] = time.time, *, follows: bool = False
+        self,
+        source: Source,
+        batcher: Batcher,
+        scoring: Scoring,
+        sink: Sink,
+        committer: Committer,
+        partitions: Partitions,
+        metrics: Metrics,
+        tidy: Callable[[], None],
+        *,
+        follows: bool = False,
     ) -> None:
-        self.stages = stages
+        self.source, self.partitions, self.metrics = source, partitions, metrics
+        self._batcher, self._scoring, self._tidy = batcher, scoring, tidy
+        self._sink, self._committer = sink, committer
         self.follows = follows
         self.state = WorkerState.CREATED
-        self.assigned: set[int] = set()
-        self.running: set[int] = set()
         self.progressed = time.monotonic()
-        self._scoring = Scoring(stages, clock)
         self._tidied = 0.0
         self._lost: EpochError | None = None
         self._lost_in_a_row = 0
@@ -65,7 +77,7 @@ class Pipeline:
         try:
             try:
                 self._recover()
-                self._start_restored()
+                self.partitions.start_restored()
                 return self._score(idle)
             except EpochError as error:
                 self._lose(error)
@@ -75,16 +87,13 @@ class Pipeline:
             raise
 
     def _score(self, idle: float) -> int:
-        stages = self.stages
-        polled = stages.batcher.gather(stages.source.poll, idle)
-        if self.running != self.assigned:
-            polled = polled.keep(np.isin(polled.partitions, sorted(self.running)))
+        polled = self.partitions.readable(self._batcher.gather(self.source.poll, idle))
         if self._trusted:
             if len(polled):
                 reach("polled")
                 self._scoring.score(polled)
-            stages.sink.service()
-            stages.committer.commit_if_due()
+            self._sink.service()
+            self._committer.commit_if_due()
         self._note_progress()
         return len(polled)
 
@@ -100,7 +109,7 @@ class Pipeline:
         if not self._trusted:
             return False
         try:
-            self.stages.committer.settle()
+            self._committer.settle()
         except EpochError as error:
             self._lose(error)
         return self._trusted
@@ -126,7 +135,7 @@ class Pipeline:
             running = self.state is WorkerState.RUNNING
             self._become(WorkerState.CLOSING)
             if running:
-                self.stages.committer.settle()
+                self._committer.settle()
             with ExitStack() as stack:
                 for close in self._closing_order(flush=True):
                     stack.callback(close)
@@ -148,22 +157,15 @@ class Pipeline:
 
     def _closing_order(self, *, flush: bool) -> list[Callable[[], None]]:
         """The last is closed first."""
-        stages = self.stages
-        return [
-            stages.standby.close,
-            stages.restorer.close,
-            partial(stages.sink.close, flush=flush),
-            stages.source.close,
-        ]
+        return [*self.partitions.closing(), partial(self._sink.close, flush=flush), self.source.close]
 
     def on_assigned(self, partitions: Sequence[int]) -> None:
         log.info("assigned: partitions %s", sorted(partitions))
         with self._failing():
-            self.assigned.update(partitions)
-            self.stages.standby.own(partitions)
+            self.partitions.assign(partitions)
             reach("assigned")
             if self._trusted:
-                self.stages.restorer.request(partitions)
+                self.partitions.restore(partitions)
 
     def on_revoked(self, partitions: Sequence[int]) -> None:
         log.info("revoked: partitions %s", sorted(partitions))
@@ -176,7 +178,7 @@ class Pipeline:
         with self._failing():
             if self.state is WorkerState.RUNNING:
                 error = EpochError("the group has given partitions to others")
-                self._lose(error, counted=self.stages.committer.open)
+                self._lose(error, counted=self._committer.open)
             self._release(partitions)
 
     @contextmanager
@@ -192,6 +194,16 @@ class Pipeline:
             raise
 
     @property
+    def assigned(self) -> set[int]:
+        """The partitions that the group gave to this worker."""
+        return self.partitions.assigned
+
+    @property
+    def running(self) -> set[int]:
+        """Those of them that are read."""
+        return self.partitions.running
+
+    @property
     def _trusted(self) -> bool:
         """Whether what is in memory belongs to the open epoch, so that it may be committed."""
         return self.state in (WorkerState.RUNNING, WorkerState.CLOSING)
@@ -202,10 +214,10 @@ class Pipeline:
     def _lose(self, error: EpochError, *, counted: bool = True) -> None:
         """The epoch is not committed, or nobody knows: discard it in the next turn. Raises `error` if the
         worker is closing, or if it lost too many in a row. counted: whether the epoch held anything."""
-        epochs = self.stages.committer.epochs
+        epochs = self._committer.epochs
         self._lost_in_a_row = 1 if epochs > self._committed_at_loss else self._lost_in_a_row + counted
         self._lost, self._committed_at_loss = error, epochs
-        self.stages.metrics.epochs_lost.inc()
+        self.metrics.epochs_lost.inc()
         if self.state is WorkerState.CLOSING or self._lost_in_a_row > LOST_EPOCHS_IN_A_ROW:
             raise error
         if self.state is WorkerState.RUNNING:
@@ -222,15 +234,11 @@ class Pipeline:
     def _recover(self) -> None:
         """Discard the epoch that was lost and what is in memory; if no broker answers, in a later turn. At
         the start there is nothing to discard but what an earlier process left open."""
-        stages = self.stages
         if self.state is WorkerState.RUNNING:
             return
-        owned = sorted(self.assigned)
-        stages.source.hold(owned)
-        stages.committer.forget(owned)
-        self._forget(owned)
+        owned = self.partitions.forget_all()
         try:
-            stages.sink.reset()
+            self._sink.reset()
         except BrokerUnavailable as error:
             log.warning("waiting for the broker: %s", error)
             return
@@ -238,63 +246,14 @@ class Pipeline:
             log.warning("an epoch is lost and done again from the last commit: %s", describe(self._lost))
         self._lost = None
         self._become(WorkerState.RUNNING)
-        stages.restorer.request(owned)
-
-    def _start_restored(self) -> None:
-        for restored in self.stages.restorer.restored():
-            partition, place = restored.partition, restored.place
-            store, patients = self.stages.store, restored.patients
-            store.install(partition, patients, restored.stream_time, restored.ended, log=place.rewound)
-            self._report(partition, place)
-            if restored.resumed:
-                self.stages.committer.begin(partition, place.offset, restored.committed)
-            self.stages.placement.partitions = restored.partitions
-            self.stages.source.start({partition: place.offset})
-            self.running.add(partition)
-            reach("restored")
-
-    def _report(self, partition: int, place: Place) -> None:
-        """What is missing of the input or the state before a partition goes on."""
-        metrics = self.stages.metrics
-        if place.gap:
-            log.error("partition %d goes on at offset %d: %s", partition, place.offset, place.gap)
-            metrics.gaps.inc()
-            metrics.skipped.inc(place.skipped)
-        if place.unread:
-            log.warning(
-                "partition %d begins at offset %d: %d events were deleted before this application read it",
-                partition, place.offset, place.unread,
-            )  # fmt: skip
-            metrics.unread.inc(place.unread)
+        self.partitions.restore(owned)
 
     def _note_progress(self) -> None:
         self.progressed = now = time.monotonic()
         if now - self._tidied >= TIDY_EVERY_S:
             self._tidied = now
-            self.stages.metrics.expired.inc(self.stages.store.expire(self.stages.expire_after_ms))
-            self._show_gauges()
-
-    def _show_gauges(self) -> None:
-        metrics, store = self.stages.metrics, self.stages.store
-        metrics.show_lag(self.stages.source.lag())
-        metrics.assigned.set(len(self.assigned))
-        metrics.restoring.set(len(self.stages.restorer.pending))
-        metrics.followed.set(self.stages.standby.followed)
-        metrics.standby_lag.set(self.stages.standby.lag)
-        metrics.resident.set(store.resident)
-        metrics.evicted.set(store.evicted)
-        metrics.show_drift(self.stages.drift.drift())
+            self._tidy()
 
     def _release(self, partitions: Sequence[int]) -> None:
-        """What is another member's from now on: nothing of it is stepped, committed or kept."""
-        self.stages.batcher.discard(partitions)
-        self.stages.committer.forget(partitions)
-        self._forget(partitions)
-        self.assigned.difference_update(partitions)
-        self.stages.standby.follow(partitions)
-
-    def _forget(self, partitions: Sequence[int]) -> None:
-        self.stages.restorer.forget(partitions)
-        self.running.difference_update(partitions)
-        for partition in partitions:
-            self.stages.store.drop(partition)
+        self._batcher.discard(partitions)
+        self.partitions.release(partitions)

@@ -49,7 +49,8 @@ TURNS_WITHIN_S = 2.0
 class Worker:
     """One member of the consumer group: the pipeline, its metrics and its health server."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, variant: assembly.Variant = assembly.AS_SET) -> None:
+        """Raises `SettingsError`, `ModelError`, `BrokerError`."""
         torch.set_num_threads(settings.threads)
         self._settings = settings
         self.metrics = Metrics()
@@ -57,7 +58,7 @@ class Worker:
         self.model_hash = model.hash
         self.threads = Threads(self.metrics.count_thread_failure)
         self.ids = TopicIds()
-        self.pipeline = assembly.make_pipeline(settings, model, self.metrics, self.threads, self.ids)
+        self.pipeline = assembly.make_pipeline(settings, model, self.metrics, self.threads, self.ids, variant)
         self._ended: BrokerError | None = None
 
     @cached_property
@@ -88,9 +89,9 @@ class Worker:
                 closed_last.enter_context(closing(self._identity(stop)))
             self.watchdog.open(partial(self._end, stop))
             if settings.standby_replicas == "all":
-                self.pipeline.stages.standby.open()
+                self.pipeline.partitions.standby.open()
             listener = watched("rebalance", self.pipeline)
-            self.pipeline.stages.source.subscribe(settings.observations_topic, listener, held=True)
+            self.pipeline.source.subscribe(settings.observations_topic, listener, held=True)
             self._loop(stop, None if until_idle is None else self._until_idle(until_idle))
 
     def _loop(self, stop: threading.Event, until_idle: UntilIdle | None) -> None:
@@ -165,11 +166,6 @@ class Worker:
             log.info("metrics and health at %s:%d", host, server.port)
 
 
-def build_worker(settings: Settings) -> Worker:
-    """Raises `SettingsError`, `ModelError`, `BrokerError`."""
-    return Worker(settings)
-
-
 def _watchdog(settings: Settings, pipeline: Pipeline, threads: Threads) -> Watchdog:
     group, topic = settings.application_id, settings.observations_topic
 
@@ -185,7 +181,7 @@ def _watchdog(settings: Settings, pipeline: Pipeline, threads: Threads) -> Watch
         lambda: pipeline.assigned,
         Blindness(
             partial(_reading, pipeline),
-            lambda: total(pipeline.stages.metrics.consumed),
+            lambda: total(pipeline.metrics.consumed),
             Backlog(partial(make_source, settings, group, to_end=True), topic).unread,
             patience=settings.commit_interval + BLIND_AFTER_S,
         ),

@@ -25,7 +25,7 @@ from stream.columns.records import Outgoing
 from stream.connection import Connection
 from stream.kafka.librdkafka.sink import LibrdkafkaSink
 from stream.settings import Settings, load
-from stream.worker.worker import Worker, build_worker
+from stream.worker.worker import Worker
 
 CLIENTS = ("librdkafka", "kafka-python")
 IDLE_S = 1.0
@@ -80,7 +80,7 @@ class Flow:
 
     def run(self, **flags: Any) -> Worker:
         """A worker in this process, until nothing came for a second."""
-        worker = build_worker(self.settings(**flags))
+        worker = Worker(self.settings(**flags))
         worker.run(threading.Event(), IDLE_S)
         return worker
 

@@ -24,9 +24,10 @@ from stream.state.changelog import Changelog
 from stream.state.placement import Placement
 from stream.state.store import StateStore
 from stream.stays import walk
-from stream.step import stepper
 from stream.step.stepper import Stepper
+from stream.worker import stepping
 from stream.worker.scoring import Scoring
+from stream.worker.stepping import Stepping
 from tests.support.memory import MemorySink, run_through
 
 PATIENT, VALUE = "ZQ7-patient", 93.71875
@@ -34,7 +35,8 @@ SENTINELS = (PATIENT, "ZQ7", str(VALUE))
 NOW = int(time.time() * 1000)
 CALLS = [
     (decoder.Decoder, "decode"), (decoder, "_matrix"), (reasons, "_parse"), (Placement, "check"),
-    (StateStore, "admit"), (StateStore, "stream_times"), (Stepper, "step"), (stepper, "walk"),
+    (StateStore, "admit"), (StateStore, "stream_times"),
+    (Stepping, "step"), (Stepper, "step"), (stepping, "walk"),
     (walk, "steady"), (walk, "carry_at_once"), (walk, "rule"), (RiskModel, "scan"), (RiskModel, "admit"),
     (StateStore, "write_rows"), (StateStore, "write_stays"), (StateStore, "take_changes"),
     (DriftMonitor, "observe"),

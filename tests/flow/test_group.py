@@ -19,7 +19,7 @@ from stream.kafka.clients import make_admin
 from stream.metrics import total
 from stream.state.replica import Replica
 from stream.state.standby import Standby
-from stream.worker.worker import build_worker
+from stream.worker.worker import Worker
 from tests.broker.server import free_ports
 from tests.flow.conftest import SLOW_IN_PYTHON, MakeFlow
 from tests.flow.feeder import Feeder
@@ -34,7 +34,7 @@ class Working:
     raised by whoever waits for it."""
 
     def __init__(self, flow: Flow, **flags: object) -> None:
-        self._worker = build_worker(flow.settings(**flags))
+        self._worker = Worker(flow.settings(**flags))
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(1)
 

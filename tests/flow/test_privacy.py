@@ -13,7 +13,7 @@ from prometheus_client import generate_latest
 
 from stream.errors import EpochError, RefusalError
 from stream.metrics import total
-from stream.worker.worker import build_worker
+from stream.worker.worker import Worker
 from tests.flow.conftest import MakeFlow
 from tests.flow.flow import CLIENTS, outgoing
 
@@ -81,7 +81,7 @@ def test_a_score_that_cannot_be_delivered_is_an_error_without_its_patient(
     tight = make_topic(1, {"max.message.bytes": "100"})
     flow = make_flow(client, partitions=1, scores_topic=tight)
     flow.send(outgoing([(NAME, event())]))
-    failing = build_worker(flow.settings())
+    failing = Worker(flow.settings())
     with pytest.raises((EpochError, RefusalError)) as caught:
         failing.run(threading.Event(), 30)
     assert tight in str(caught.value)

@@ -13,14 +13,13 @@ import torch
 from model.features import SKEWED, Normalisation
 from model.risk_model import RiskModel, Shape
 from model.variables import NAMES, STATICS, VARIABLES
-from stream.batch.waves import pack
 from stream.columns.events import Code, Events, Kind, hashed
 from stream.columns.records import Records
 from stream.columns.scores import Scores
-from stream.state.admission import admit
 from stream.state.store import StateStore
 from stream.stays.record import Periods
 from stream.step.stepper import Explain, Stepper
+from stream.worker.stepping import Stepping
 
 EXPIRE_AFTER_MS, GRACE_MS = 72 * 3_600_000, 12 * 3_600_000
 MAX_PAST_MS = 7 * 24 * 3_600_000
@@ -134,7 +133,8 @@ class Ward:
         explain_from: float = 0.0,
     ) -> None:
         self.store = StateStore(model.initial_state(), initial, maximum)
-        self.stepper = Stepper(model, self.store, model.initial_state(), pack, PERIODS, explain, explain_from)
+        stepper = Stepper(model, model.initial_state(), explain, explain_from)
+        self.stepping = Stepping(self.store, stepper, PERIODS, MAX_PAST_MS)
         self.fed = 0
         self.refused: dict[int, Code] = {}
 
@@ -142,8 +142,8 @@ class Ward:
         """`refused` remembers the reason by the offset."""
         events = columns(log, self.fed)
         self.fed += len(log)
-        new = admit(self.store, events, MAX_PAST_MS)
-        parts = self.stepper.step(new.events, new.slots, new.stream_times)
+        new = self.stepping.admit(events)
+        parts = self.stepping.step(new)
         for refused in (new.refused, *(one for part in parts for one in part.refused)):
             offsets = refused.records.offsets[list(refused.rows)].tolist()
             self.refused |= dict(zip(offsets, refused.codes, strict=True))

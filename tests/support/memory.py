@@ -14,7 +14,7 @@ from stream.columns.records import Outgoing, Records
 from stream.kafka import clients
 from stream.kafka.source import RebalanceListener
 from stream.settings import load
-from stream.worker.worker import Worker, build_worker
+from stream.worker.worker import Worker
 
 Record = tuple[bytes | None, bytes | None]
 """Key and value."""
@@ -121,7 +121,7 @@ def run_through(log: Iterator[Record], take: Callable[[Outgoing], None], **flags
         patch.setitem(clients.SOURCES, "librdkafka", make_source)
         patch.setitem(clients.SINKS, "librdkafka", lambda *_: MemorySink(take))
         own = {"metrics_port": 0, "device": "cpu", "processing_guarantee": "at_least_once"}
-        worker = build_worker(load(own | flags, environment={}))
+        worker = Worker(load(own | flags, environment={}))
         worker.run(stop)
     return worker, source.committed_offset
 

@@ -20,7 +20,7 @@ from stream.columns.records import Outgoing, Records
 from stream.errors import SettingsError
 from stream.kafka import clients
 from stream.settings import load
-from stream.worker.worker import build_worker
+from stream.worker.worker import Worker
 from tests.support.armed import CANARY, VARIABLE, Failpoint, armed
 from tests.support.memory import MemorySink, MemorySource, Record
 
@@ -87,7 +87,7 @@ def run(guarantee: str, end: threading.Event) -> None:
         patch.setitem(clients.SOURCES, "librdkafka", make_source)
         for sinks in (clients.SINKS, clients.TRANSACTIONAL_SINKS):
             patch.setitem(sinks, "librdkafka", lambda *_, **__: Transactions(lambda _: None))
-        build_worker(load(flags, environment={})).run(stop)
+        Worker(load(flags, environment={})).run(stop)
 
 
 def test_every_failpoint_is_reached() -> None:

@@ -19,7 +19,7 @@ from stream.kafka.librdkafka.sink import LibrdkafkaSink
 from stream.state.changelog import Changes, Patients
 from stream.synthetic.simulator import Ward
 from stream.worker.assembly import load_model, make_changelog
-from stream.worker.worker import build_worker
+from stream.worker.worker import Worker
 from tests.flow.cli.states import HOUR, NAMES, NOW, States, assert_tells_of_nobody, few, observation, ward
 from tests.flow.conftest import SLOW_IN_PYTHON
 from tests.flow.flow import CLIENTS, Flow, outgoing, wait_until
@@ -231,7 +231,7 @@ def test_a_topic_with_another_partition_count_is_found(states: Any, make_topic: 
 
 def test_a_worker_at_work_is_verified_at_one_of_its_commits(states: Any) -> None:
     state, stop = states(partitions=2), threading.Event()
-    worker = build_worker(state.flow.settings())
+    worker = Worker(state.flow.settings())
     thread = threading.Thread(target=worker.run, args=(stop,))
     thread.start()
     sending = threading.Thread(target=_keep_sending, args=(state.flow, stop))

@@ -14,7 +14,7 @@ from model.artifact import Card, load, save
 from model.risk_model import Calibration
 from stream.columns.records import Outgoing
 from stream.settings import SHIPPED_MODEL
-from stream.worker.worker import build_worker
+from stream.worker.worker import Worker
 from tests.flow.cli.conftest import Vitalstream
 from tests.flow.cli.states import States, assert_tells_of_nobody, few, ward
 from tests.flow.conftest import SLOW_IN_PYTHON
@@ -101,7 +101,7 @@ def test_an_import_is_refused_while_the_group_has_members(states: Any, tmp_path:
     state.feed(few())
     assert state("export", str(path)).code == 0
     other, stop = states(partitions=1), threading.Event()
-    worker = build_worker(other.flow.settings())
+    worker = Worker(other.flow.settings())
     thread = threading.Thread(target=worker.run, args=(stop,))
     thread.start()
     try:

@@ -27,7 +27,7 @@ from stream.kafka.embedded import EmbeddedBroker
 from stream.metrics import total
 from stream.settings import SHIPPED_MODEL
 from stream.synthetic.simulator import Ward
-from stream.worker.worker import Worker, build_worker
+from stream.worker.worker import Worker
 from tests.broker.server import free_ports
 from tests.flow.flow import Flow, fetch, wait_until
 from tests.unit.model import synthetic
@@ -95,7 +95,7 @@ def running(broker: EmbeddedBroker, model: Path) -> Iterator[Running]:
         "metrics_host": "127.0.0.1",
     }
     flow = Flow(broker.bootstrap_servers, "librdkafka", "librdkafka", new_topic, flags)
-    worker, stop = build_worker(flow.settings()), threading.Event()
+    worker, stop = Worker(flow.settings()), threading.Event()
     with ThreadPoolExecutor(1) as pool:
         ended = pool.submit(worker.run, stop)
         try:

@@ -30,7 +30,8 @@ class Plight:
             assigned={0, 1},
             running={0, 1},
             progressed=self.now,
-            stages=SimpleNamespace(metrics=self.metrics, restorer=self.restorer),
+            metrics=self.metrics,
+            partitions=SimpleNamespace(restorer=self.restorer),
         )
         self.watchdog = SimpleNamespace(
             orphaned=lambda: (0.0, []), why_nothing=lambda: "the group has 3 members for 2 partitions"

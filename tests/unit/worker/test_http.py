@@ -16,7 +16,7 @@ from stream.errors import SettingsError
 from stream.settings import load
 from stream.worker import http as health
 from stream.worker.http import HealthServer
-from stream.worker.worker import build_worker
+from stream.worker.worker import Worker
 from tests.flow.flow import fetch, wait_until
 
 
@@ -174,7 +174,7 @@ def test_a_worker_that_makes_no_progress_is_unhealthy() -> None:
     settings = load(
         {"bootstrap_servers": "localhost:1", "device": "cpu", "health_timeout": 0.2}, environment={}
     )
-    worker = build_worker(settings)
+    worker = Worker(settings)
     try:
         assert worker.health.unhealthy() is None
         assert worker.health.unready() == "starting: waiting for the broker"

@@ -241,7 +241,7 @@ def test_the_loop_publishes_what_it_must_whatever_happens(machine: type[Loop]) -
 def commits_what_failed(pipeline: Pipeline) -> None:
     """A dirty close as it must not be: the open epoch is committed."""
     with suppress(EpochError):
-        pipeline.stages.committer.settle()
+        pipeline._committer.settle()
     Pipeline.close_dirty(pipeline)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from stream.settings import load
 from stream.worker.lifecycle import WorkerState
-from stream.worker.worker import Worker, build_worker
+from stream.worker.worker import Worker
 from tests.unit.worker.loop.cluster import CLUSTERS, Cluster, Member
 from tests.unit.worker.loop.ward import PARTITIONS
 from tests.unit.worker.loop.worker import INPUT
@@ -23,7 +23,7 @@ def test_a_worker_that_is_stopped_while_it_waits_for_the_broker_does_not_join(
     monkeypatch.setattr(Worker, "_check_topics", lambda self, stop, patience: stop.set())
     monkeypatch.setattr(Member, "subscribe", lambda *arguments, **options: joined.append(arguments))
     flags = {"bootstrap_servers": "away", "metrics_port": 0, "device": "cpu"}
-    worker = build_worker(load(flags, environment={}))
+    worker = Worker(load(flags, environment={}))
     worker.run(threading.Event(), check_topics=True)
     assert joined == []
     assert worker.pipeline.state is WorkerState.CLOSED

@@ -10,7 +10,7 @@ from stream.settings import load
 from stream.worker import assembly
 from stream.worker.lifecycle import WorkerState
 from stream.worker.pipeline import Pipeline
-from stream.worker.worker import build_worker
+from stream.worker.worker import Worker
 from tests.unit.worker.loop.cluster import CLUSTERS, Cluster, Member
 from tests.unit.worker.loop.ward import EXPIRE_H, GRACE_H, PARTITIONS
 
@@ -39,8 +39,8 @@ class MemoryWorker:
             "discharge_grace": GRACE_H * 3600.0,
         }
         self.cluster = cluster
-        self.pipeline: Pipeline = build_worker(load(own | flags, environment={})).pipeline
-        self.source = self.pipeline.stages.source
+        self.pipeline: Pipeline = Worker(load(own | flags, environment={})).pipeline
+        self.source = self.pipeline.source
         self.member: Member = getattr(self.source, "_port", self.source)
 
     def join(self) -> None:
