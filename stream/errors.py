@@ -71,10 +71,10 @@ class GapError(BrokerError):
     exit_code = 7
 
     def __init__(self, topic: str, partition: int | None = None, what: str = "") -> None:
-        where = topic if partition is None else f"{topic}/{partition}"
+        place = topic if partition is None else f"{topic}/{partition}"
         what = what or "the next offset to read is no longer retained"
         super().__init__(
-            f"{where}: {what}. `--on-gap skip` goes on with what there is; it says and counts what it skips"
+            f"{place}: {what}. `--on-gap skip` goes on with what there is; it says and counts what it skips"
         )
 
 

@@ -129,15 +129,15 @@ class _Watched:
         self._prefix, self._port = prefix, port
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._port, name)
-        if not callable(found):
-            return found
+        member = getattr(self._port, name)
+        if not callable(member):
+            return member
         place = f"{self._prefix}.{name}"
 
-        @functools.wraps(found)
+        @functools.wraps(member)
         def call(*arguments: Any, **named: Any) -> Any:
             reach(place)
-            result = found(*arguments, **named)
+            result = member(*arguments, **named)
             reach(f"{place}.done")
             return result
 

@@ -138,7 +138,7 @@ class Metrics:
         self._lagging = set(shown)
 
     def show_drift(self, drift: Drift) -> None:
-        """Set the population stability indices; NaN where there is none."""
+        """Set the population stability indices; NaN if there is none."""
         for name, values, measured in zip(NAMES, drift.values, drift.measured, strict=True):
             self.input_psi.labels(name).set(values)
             self.measured_psi.labels(name).set(measured)

@@ -14,7 +14,7 @@ def readable(text: str) -> str:
     or that takes no place of its own: control characters, marks upon a letter, joiners, lone surrogates."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(one if _shows(one) else one.encode("unicode_escape").decode() for one in text)
+    return "".join(char if _shows(char) else char.encode("unicode_escape").decode() for char in text)
 
 
 def _shows(character: str) -> bool:

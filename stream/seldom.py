@@ -29,10 +29,13 @@ class Seldom(logging.Filter):
         if record.name.partition(".")[0] not in CLIENTS:
             return True
         record.exc_info = None
-        said = record.getMessage()
-        left_out = self._left_out((record.name, record.levelno, _VARYING.sub("", said)))
+        message = record.getMessage()
+        left_out = self._left_out((record.name, record.levelno, _VARYING.sub("", message)))
         if left_out:
-            record.msg, record.args = f"{said} ({left_out} more such lines in {EVERY_S:.0f} s or longer)", ()
+            record.msg, record.args = (
+                f"{message} ({left_out} more such lines in {EVERY_S:.0f} s or longer)",
+                (),
+            )
         return left_out is not None
 
     def _left_out(self, line: tuple[str, int, str]) -> int | None:

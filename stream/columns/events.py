@@ -66,9 +66,9 @@ class Events:
     records, rows: the records that they came from; `rows` is int64 [N].
     patients: the record's key, which is the UTF-8 patient id.
     kinds: int8 [N] of `Kind`. observed_at: int64 [N], ms since the Unix epoch.
-    digests: uint64 [N], hash of the event's `event_id`, or of its bytes where it has none.
-    values: float32 [N, V], clinical units, NaN where not measured.
-    statics: float32 [M, S] of the M admissions among the events, in their order; NaN where unknown.
+    digests: uint64 [N], hash of the event's `event_id`, or of its bytes if it has none.
+    values: float32 [N, V], clinical units, NaN if not measured.
+    statics: float32 [M, S] of the M admissions among the events, in their order; NaN if unknown.
     places: uint64 [N, 3], hashes of the encounter, unit and bed that an event names, 0 if it names none.
     names: the text of each hash.
     """
@@ -91,7 +91,7 @@ class Events:
         return len(self.patients)
 
     def keep(self, mask: NDArray[np.bool_]) -> Self:
-        """The events where `mask`, bool [N], is true."""
+        """The events whose `mask`, bool [N], is true."""
         if mask.all():
             return self
         kept = np.flatnonzero(mask)
@@ -112,7 +112,7 @@ class Events:
         )
 
     def refuse(self, mask: NDArray[np.bool_], code: Code, stage: str) -> Refused:
-        """The events where `mask`, bool [N], is true, refused for one reason."""
+        """The events whose `mask`, bool [N], is true, refused for one reason."""
         rows = self.rows[mask].tolist()
         return Refused(self.records, rows, [code] * len(rows), stage)
 

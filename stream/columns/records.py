@@ -70,7 +70,7 @@ class Records:
         return len(self.values)
 
     def keep(self, mask: NDArray[np.bool_]) -> Self:
-        """The records where `mask`, bool [N], is true."""
+        """The records whose `mask`, bool [N], is true."""
         if mask.all():
             return self
         kept = np.flatnonzero(mask)

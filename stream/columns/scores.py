@@ -16,7 +16,7 @@ class Contributions:
     """What moved M of a batch's scores most: K variables each, the largest effect first.
 
     rows: int64 [M], of the scores. The rest is [M, K]: variables: int64, places in `model.variables`.
-    effects: float32, change of the risk's log-odds. values: float32, last measured, NaN where there is no
+    effects: float32, change of the risk's log-odds. values: float32, last measured, NaN if there is no
     further variable. previous: float32, measured before that, NaN if never; gaps: float32, hours between the
     two. extremes: int8, 1 for the highest of the stay, -1 for the lowest, else 0. ages: float32, hours since
     the last was measured.
@@ -60,7 +60,7 @@ class Scores:
 @dataclass(frozen=True, slots=True)
 class Drift:
     """How far what came lately is from what the model was made with, as population stability indices
-    (`stream.drift.stability`): NaN where too little came, or nothing is known of the model.
+    (`stream.drift.stability`): NaN if too little came, or nothing is known of the model.
 
     values: float64 [V], of each variable's values. measured: float64 [V], of how often it is measured.
     """
@@ -78,7 +78,7 @@ class Drift:
 class Assessment:
     """What the last vital signs say of each of N patients.
 
-    stale: int64 [N], bit i set where vital sign i (`model.variables.VITAL_SIGNS`) is stale or was never
+    stale: int64 [N], bit i set if vital sign i (`model.variables.VITAL_SIGNS`) is stale or was never
     measured. news2: int64 [N], 0 to 20; a missing or stale parameter counts 0. complete: bool [N].
     """
 

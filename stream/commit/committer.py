@@ -25,7 +25,7 @@ MEMBERSHIP_S = 3.0
 """Half of the shortest session that a broker allows by default (`group.min.session.timeout.ms`)."""
 MANY = 1024
 SELDOM = 8
-"""Changes are sent before the epoch ends where there are `MANY`, of at most one in `SELDOM` of the patients
+"""Changes are sent before the epoch ends if there are `MANY`, of at most one in `SELDOM` of the patients
 and of no more than two events each: few of them will change again, so the final flush is short."""
 
 
@@ -53,7 +53,7 @@ class Guarantee(Protocol):
         called once or not at all. Raises `EpochError`."""
 
     def settle(self) -> None:
-        """Wait until the last epoch is durable. Raises `EpochError` where it is not."""
+        """Wait until the last epoch is durable. Raises `EpochError` if it is not."""
 
 
 class States(Protocol):

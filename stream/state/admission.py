@@ -1,4 +1,4 @@
-"""Admission: what of a micro-batch is new to the state, and where each patient's state is."""
+"""Admission: what of a micro-batch is new to the state, and the slot of each patient's state."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class Changes(NamedTuple):
 
 
 class End(NamedTuple):
-    """Where a stay ended: the input offset after its last event, and the partition's stream time then, ms."""
+    """The end of a stay: the input offset after its last event, and the partition's stream time then, ms."""
 
     next_offset: int
     stream_time: int
@@ -146,17 +146,18 @@ class Changelog:
         states = {key: value for key, value in latest.items() if key != PARTITION_KEY and not _is_end(value)}
         size = self._patient.itemsize
         texts = [value[size:] for value in states.values()]
-        found = self._read([value[:size] for value in states.values()], self._patient, PATIENT, VERSION)
-        if (found["texts"] != _hashes(texts)).any():
+        records = self._read([value[:size] for value in states.values()], self._patient, PATIENT, VERSION)
+        if (records["texts"] != _hashes(texts)).any():
             raise self._damaged(PATIENT)
-        return Patients(list(states), found["row"], np.ascontiguousarray(found["stay"]).view(STAY), texts)
+        stays = np.ascontiguousarray(records["stay"]).view(STAY)
+        return Patients(list(states), records["row"], stays, texts)
 
     def ended(self, latest: Mapping[bytes, bytes]) -> dict[bytes, End]:
         """Stays of which the latest value says that they ended: their tombstones are missing. Raises
         `StateError`."""
         ends = {key: value for key, value in latest.items() if key != PARTITION_KEY and _is_end(value)}
-        found = self._read(list(ends.values()), self._place, ENDED, ENDED_VERSION)
-        pairs = zip(found["next_offset"].tolist(), found["stream_time"].tolist(), strict=True)
+        records = self._read(list(ends.values()), self._place, ENDED, ENDED_VERSION)
+        pairs = zip(records["next_offset"].tolist(), records["stream_time"].tolist(), strict=True)
         return {patient: End(*pair) for patient, pair in zip(ends, pairs, strict=True)}
 
     def mark(self, latest: Mapping[bytes, bytes]) -> Mark | None:
@@ -164,11 +165,11 @@ class Changelog:
         if (value := latest.get(PARTITION_KEY)) is None:
             return None
         if len(value) == self._place.itemsize:
-            (found,) = self._read([value], self._place, PARTITION, 1)
-            return Mark(int(found["next_offset"]), int(found["stream_time"]))
-        (found,) = self._read([value], self._mark, PARTITION, MARK_VERSION)
-        ids = TopicIds(_text(found["input"]), _text(found["changelog"]))
-        return Mark(int(found["next_offset"]), int(found["stream_time"]), ids)
+            (record,) = self._read([value], self._place, PARTITION, 1)
+            return Mark(int(record["next_offset"]), int(record["stream_time"]))
+        (record,) = self._read([value], self._mark, PARTITION, MARK_VERSION)
+        ids = TopicIds(_text(record["input"]), _text(record["changelog"]))
+        return Mark(int(record["next_offset"]), int(record["stream_time"]), ids)
 
     def _states(self, patients: Patients) -> list[bytes]:
         records = self._begun(len(patients), self._patient, PATIENT, VERSION)
@@ -267,7 +268,7 @@ def _is_end(value: bytes) -> bool:
 
 
 def _head(value: bytes) -> np.void | None:
-    """The fields of `HEADER`, None where the value is too short for them."""
+    """The fields of `HEADER`, None if the value is too short for them."""
     dtype = np.dtype(HEADER)
     if len(value) < dtype.itemsize:
         return None

@@ -1,8 +1,8 @@
-"""Where a partition goes on: its mark in the changelog, the group's committed offset and what of the input is
-retained, held against each other. Pure.
+"""Finds the offset at which a partition is resumed: compares its mark in the changelog, the group's committed
+offset and what of the input is retained. Pure.
 
-What is missing is said in a sentence, and each case has its own: the topic was deleted and made again, its
-end was cut off, its beginning was deleted unread, the changelog is not what was committed.
+What is missing is reported in a sentence, and each case has its own: the topic was deleted and made again,
+its end was cut off, its beginning was deleted unread, the changelog is not what was committed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from stream.state.replica import EARLIEST
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where to go on in the input. offset: of the next event. gap: what is missing, in a sentence, empty if
-    nothing is. skipped: how many events are known to be missing. rewound: offsets that were remembered before
+    """The place at which the input is resumed. offset: of the next event. gap: what is missing, in a sentence,
+    empty if nothing is. skipped: how many events are known to be missing. rewound: offsets that were remembered before
     may lie beyond this one, and say nothing of the events there. unread: events that were deleted before this
     application read the partition for the first time."""
 

@@ -1,4 +1,4 @@
-"""Placement: whether a record is in the partition of its key, where the Java client sends it. Pure numpy."""
+"""Placement: whether a record is in the partition to which the Java client sends its key. Pure numpy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Placement:
 
 
 def partitions_of(keys: Sequence[bytes], partitions: int) -> NDArray[np.int32]:
-    """int32 [N]: where the Java client sends a record of each key: murmur2 (Appleby), seeded as in Kafka."""
+    """int32 [N]: the partition to which the Java client sends each key: murmur2 (Appleby), as in Kafka."""
     lengths = np.fromiter(map(len, keys), np.int64, len(keys))
     starts = np.cumsum(lengths) - lengths
     joined = np.frombuffer(b"".join(keys), np.uint8)

@@ -33,7 +33,7 @@ class Replica:
 
 
 def read_on(reader: Reader, topic: str, replicas: Mapping[int, Replica]) -> None:
-    """Let `reader` read each partition from where its replica stands. Blocks while it asks for the first
+    """Let `reader` read each partition from the position of its replica. Blocks while it asks for the first
     offsets."""
     reader.assign(topic, {})
     unread = [partition for partition, replica in replicas.items() if replica.offset == EARLIEST]

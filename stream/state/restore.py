@@ -66,7 +66,7 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """exactly_once: the mark must equal the committed offset; else it may be ahead. skip_gaps: go on where
+    """exactly_once: the mark must equal the committed offset; else it may be ahead. skip_gaps: go on if
     events or state are gone. patience: seconds until a mark that differs is an error."""
 
     topic: str
@@ -119,7 +119,7 @@ class Restorer:
     def restored(self) -> list[Restored]:
         """What has become ready since this was called last. Does not block. Raises the error that ended
         restoring: `StateError`, `GapError`, `BrokerError`, `ThreadError`."""
-        found: list[Restored] = []
+        ready: list[Restored] = []
         while True:
             try:
                 number, restored = self._done.get_nowait()
@@ -127,10 +127,10 @@ class Restorer:
                 break
             if self._wanted.get(restored.partition) == number:
                 del self._wanted[restored.partition]
-                found.append(restored)
+                ready.append(restored)
         if self._serving is not None:
             raise_failure(self._serving)
-        return found
+        return ready
 
     @property
     def pending(self) -> list[int]:
@@ -168,7 +168,7 @@ class Restorer:
         self._due, self.waits_for = time.monotonic() + more_within, waits_for
 
     def _still_wanted(self, asked: Mapping[int, int]) -> dict[int, int]:
-        return {one: number for one, number in asked.items() if self._wanted.get(one) == number}
+        return {part: number for part, number in asked.items() if self._wanted.get(part) == number}
 
     def _restore(self, asked: dict[int, int], replicas: Mapping[int, Replica]) -> None:
         """Read all of `asked` at once; each is handed over, and taken out of it, when it is complete."""
@@ -178,7 +178,7 @@ class Restorer:
         with closing(self._make_reader()) as changelog, closing(self._make_reader()) as reader:
             self._check_partitions(reader)
             self._advance()
-            read_on(changelog, self._changelog.topic, {one: replicas[one] for one in asked})
+            read_on(changelog, self._changelog.topic, {partition: replicas[partition] for partition in asked})
             reader.assign(self._rules.topic, {})
             while waiting := self._still_wanted(asked).keys():
                 records = changelog.poll(POLL_RECORDS, POLL_S)
@@ -196,14 +196,16 @@ class Restorer:
                     continue
                 for partition in ended:
                     waited = now - ended_at.setdefault(partition, now)
-                    found = self._complete(reader, partition, replicas[partition].latest, committed, waited)
-                    if found is not None:
+                    restored = self._complete(
+                        reader, partition, replicas[partition].latest, committed, waited
+                    )
+                    if restored is not None:
                         reach("restore.handover")
-                        self._done.put((asked.pop(partition), found))
+                        self._done.put((asked.pop(partition), restored))
                         self._advance()
                         log.info(
                             "restored: partition %d, %d patients, in %.2f s",
-                            partition, len(found.patients), time.monotonic() - begun,
+                            partition, len(restored.patients), time.monotonic() - begun,
                         )  # fmt: skip
 
     def _look_for_broker(self, reader: RestoringReader) -> None:
@@ -246,7 +248,7 @@ class Restorer:
 
     def _check_partitions(self, reader: RestoringReader) -> None:
         """A changed count would move patients away from their state."""
-        inputs, states = (reader.partition_count(one) for one in (self._rules.topic, self._changelog.topic))
+        inputs, states = map(reader.partition_count, (self._rules.topic, self._changelog.topic))
         if inputs != states:
             raise TopicError(_COUNTS.format(self._rules.topic, inputs, self._changelog.topic, states))
         self._partitions = inputs
@@ -263,7 +265,7 @@ def _rewound(
 
 
 def _committed(reader: RestoringReader, partitions: Sequence[int]) -> dict[int, int] | None:
-    """None where the group's coordinator is on the move: what was read of the changelog stays good."""
+    """None if the group's coordinator is on the move: what was read of the changelog stays good."""
     try:
         return reader.committed(partitions)
     except BrokerUnavailable:

@@ -36,7 +36,7 @@ class Slots:
         return len(self._free)
 
     def find(self, patients: Sequence[bytes], partitions: NDArray[np.int32]) -> Slot:
-        """The slot of each row, `FREE` where the patient has none. Begins a turn: those found are
+        """The slot of each row, `FREE` if the patient has none. Begins a turn: those found are
         not idle until the next."""
         self._turn += 1
         slots = np.empty(len(patients), np.int64)
@@ -83,7 +83,7 @@ class Slots:
         return [(at, self._patient[slot] or b"") for at, slot in zip(partitions, slots.tolist(), strict=True)]
 
     def idlest(self, count: int) -> Slot:
-        """The `count` slots idle for the most turns, never one used in this turn; fewer where there
+        """The `count` slots idle for the most turns, never one used in this turn; fewer if there
         are fewer."""
         idle = np.flatnonzero((self._partition != FREE) & (self._used != self._turn))
         if len(idle) <= count:
@@ -101,6 +101,6 @@ class Slots:
 
 
 def _runs(partitions: NDArray[np.int32]) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """Each distinct partition with the rows where it stands."""
+    """Each distinct partition with its rows."""
     for partition in np.unique(partitions).tolist():
         yield partition, np.flatnonzero(partitions == partition)

@@ -33,7 +33,7 @@ Taken = dict[int, Replica]
 
 class Standby:
     """Does nothing until `open`. make_reader: a source outside of group management that reads committed
-    records only. topic: the changelog's. threads: where the thread's failures show; after one it begins again
+    records only. topic: the changelog's. threads: what shows the thread's failures; after one it begins again
     with nothing.
 
     followed, lag: partitions followed, and records in them not yet read; as last known of all of them."""
@@ -127,7 +127,7 @@ class Standby:
         if not (count := reader.partition_count(self._topic)):
             raise TopicError(f"{self._topic} is missing")
         partitions = set(range(count)) - self._owned
-        self._followed = {one: self._followed.get(one) or Replica() for one in sorted(partitions)}
+        self._followed = {part: self._followed.get(part) or Replica() for part in sorted(partitions)}
         read_on(reader, self._topic, self._followed)
         self._changed = False
 
@@ -147,4 +147,4 @@ class Standby:
 
 
 def _popped(replicas: Taken, partitions: Iterable[int]) -> Taken:
-    return {one: replicas.pop(one) for one in partitions if one in replicas}
+    return {part: replicas.pop(part) for part in partitions if part in replicas}

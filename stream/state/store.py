@@ -68,7 +68,7 @@ class StateStore:
 
     def admit(self, patients: list[bytes], partitions: NDArray[np.int32]) -> Slot:
         """The slot of each row's patient, int64 [N]; those without one take one, with their evicted
-        state where there is such. Raises `StateError` where a batch holds more patients than
+        state if there is such. Raises `StateError` if a batch holds more patients than
         `maximum`."""
         slots = self._slots.find(patients, partitions)
         missing = np.flatnonzero(slots == FREE).tolist()
@@ -282,13 +282,13 @@ class StateStore:
     def _bring_back(self, owners: list[tuple[int, bytes]], taken: Slot) -> None:
         if not self._evicted:
             return
-        found = [self._evicted.get(partition, {}).pop(patient, None) for partition, patient in owners]
-        back = [(slot, kept) for slot, kept in zip(taken.tolist(), found, strict=True) if kept]
+        kept = [self._evicted.get(partition, {}).pop(patient, None) for partition, patient in owners]
+        back = [(slot, state) for slot, state in zip(taken.tolist(), kept, strict=True) if state]
         if not back:
             return
         slots = np.array([slot for slot, _ in back])
-        rows = np.stack([kept.row for _, kept in back])
-        stays = np.array([kept.stay for _, kept in back], STAY)
+        rows = np.stack([state.row for _, state in back])
+        stays = np.array([state.stay for _, state in back], STAY)
         self._restore(slots, rows, stays)
 
     def _restore(self, slots: Slot, rows: NDArray[np.float32], stays: NDArray[np.void]) -> None:

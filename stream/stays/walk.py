@@ -160,7 +160,7 @@ def _rule(stays: NDArray[np.void], now: Moments, out: Trace, periods: Periods) -
 
 
 def _place(stays: NDArray[np.void], now: Moments, periods: Periods) -> None:
-    """Where the patient is, and of which encounter the stay is, as far as the event names it."""
+    """Keep the patient's unit and bed, and the encounter of the stay, as far as the event names them."""
     sure = now.sure
     here = sure & (now.kinds != Kind.DISCHARGE) & (now.kinds != Kind.CANCELLATION)
     if now.places.any():

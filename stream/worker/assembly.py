@@ -56,7 +56,7 @@ def _same(part: Part) -> Part:
 
 
 def choose_device(device: str) -> torch.device:
-    """`auto` is CUDA where there is one. Raises `SettingsError` where a CUDA that is asked for is not."""
+    """`auto` is CUDA if there is a device. Raises `SettingsError` if CUDA is asked for and there is none."""
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
         raise SettingsError("device: cuda is asked for, but torch finds no CUDA device")

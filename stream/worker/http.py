@@ -21,7 +21,7 @@ from stream.errors import SettingsError, describe
 log = logging.getLogger(__name__)
 
 Check = Callable[[], str | None]
-"""What is wrong, in a sentence; None where nothing is."""
+"""What is wrong, in a sentence; None if nothing is."""
 
 CONNECTIONS = 32
 """Beyond these the oldest makes room for the newest: a probe is answered, whatever others leave open."""
@@ -106,12 +106,12 @@ class _Server(ThreadingMixIn, TCPServer):
 
 def _listening(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> _Server:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = addresses[0]
         return _Server(family, address, handler)
     except OSError as error:
-        where = f"metrics_host {host}, metrics_port {port}"
-        raise SettingsError(f"{where}: {error.strerror}; another port, or 0 for none?") from error
+        endpoint = f"metrics_host {host}, metrics_port {port}"
+        raise SettingsError(f"{endpoint}: {error.strerror}; another port, or 0 for none?") from error
 
 
 def _answering(registry: CollectorRegistry, checks: Mapping[str, Check]) -> type[BaseHTTPRequestHandler]:

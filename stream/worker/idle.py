@@ -63,20 +63,21 @@ class Backlog:
             partitions = range(reader.partition_count(self._topic))
             committed, firsts = reader.committed(partitions), reader.beginning_offsets(partitions)
             ends = reader.end_offsets(partitions)
-            next_offsets = {one: max(committed.get(one, 0), firsts[one]) for one in partitions}
-            behind = {one: at for one, at in next_offsets.items() if at < ends[one]}
+            next_offsets = {part: max(committed.get(part, 0), firsts[part]) for part in partitions}
+            behind = {part: offset for part, offset in next_offsets.items() if offset < ends[part]}
             return self._with_records(reader, behind) if behind else {}
 
     def _with_records(self, reader: GroupReader, behind: dict[int, int]) -> dict[int, int]:
         """Those in which a record follows: the end may also lie behind markers of transactions alone."""
         reader.assign(self._topic, behind)
-        deadline, found, open_ = time.monotonic() + READ_TIMEOUT_S, set[int](), set(behind)
+        deadline = time.monotonic() + READ_TIMEOUT_S
+        filled, open_ = set[int](), set(behind)
         while open_:
             if time.monotonic() > deadline:
                 raise BrokerUnavailable(f"{self._topic}: its ends did not come in time")
-            found.update(reader.poll(1, POLL_S).partitions.tolist())
-            open_ -= found | reader.ended()
-        return {one: at for one, at in behind.items() if one in found}
+            filled.update(reader.poll(1, POLL_S).partitions.tolist())
+            open_ -= filled | reader.ended()
+        return {part: offset for part, offset in behind.items() if part in filled}
 
 
 class UntilIdle:

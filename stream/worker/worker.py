@@ -132,8 +132,10 @@ class Worker:
         settings, ids = self._settings, self.ids
         logs = [settings.observations_topic, settings.changelog_topic]
         try:
-            found = admin.topics(logs)
-            ids.input, ids.changelog = (found[one].id if one in found else UNKNOWN for one in logs)
+            descriptions = admin.topics(logs)
+            ids.input, ids.changelog = (
+                descriptions[topic].id if topic in descriptions else UNKNOWN for topic in logs
+            )
             faults = topics.examine(settings, admin)
         except ConnectionRefused:
             raise
@@ -171,9 +173,9 @@ def _watchdog(settings: Settings, pipeline: Pipeline, threads: Threads) -> Watch
 
     def look() -> Ownership:
         with closing(make_admin(settings)) as admin:
-            found = admin.group(group)
-            members = [owned.get(topic, set()) for owned in found.members]
-            return Ownership(partition_count(admin, topic), members, found.stable)
+            state = admin.group(group)
+            members = [owned.get(topic, set()) for owned in state.members]
+            return Ownership(partition_count(admin, topic), members, state.stable)
 
     return Watchdog(
         topic,
