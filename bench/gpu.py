@@ -26,7 +26,7 @@ from model.variables import STATICS, VARIABLES
 from stream.batch.waves import pack
 from stream.columns.events import Code, Events, Kind, Refused
 from stream.columns.records import Records
-from stream.state.admission import Admission
+from stream.state.admission import Admitted
 from stream.state.store import StateStore
 from stream.stays.record import Periods
 from stream.step.stepper import Stepper
@@ -89,7 +89,7 @@ def measure(device: str, size: int, patients: int, rounds: int) -> dict[str, Any
     for number in range(rounds + 3):
         given = batches[number % 8]
         events = replace(given, digests=given.digests + np.uint64(number * size * 8))
-        admission = Admission(events, slots[number % 8], events.observed_at, none_refused(events), 0)
+        admission = Admitted(events, slots[number % 8], events.observed_at, none_refused(events), 0)
         begin = time.perf_counter()
         (outcome,) = stepping.step(admission)
         taken.append(time.perf_counter() - begin)

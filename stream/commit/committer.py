@@ -56,7 +56,7 @@ class Guarantee(Protocol):
         """Wait until the last epoch is durable. Raises `EpochError` if it is not."""
 
 
-class States(Protocol):
+class StateChanges(Protocol):
     """What the committer needs of `stream.state.store.StateStore`."""
 
     @property
@@ -162,7 +162,7 @@ class Committer:
     def __init__(
         self,
         guarantee: Guarantee,
-        states: States,
+        states: StateChanges,
         changelog: Changelog,
         interval: float,
         max_events: int,

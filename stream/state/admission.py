@@ -13,7 +13,7 @@ from stream.state.store import StateStore
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class Admitted:
     """events: those to step. slots: int64 [N], of their patients. stream_times: int64 [N], ms.
     refused: what happened too long ago. applied: how many the state held already."""
 
@@ -23,14 +23,14 @@ class Admission:
     refused: Refused
     applied: int
 
-    def keep(self, rows: NDArray[np.bool_]) -> Admission:
+    def keep(self, rows: NDArray[np.bool_]) -> Admitted:
         """With these events alone, bool [N]."""
         return replace(
             self, events=self.events.keep(rows), slots=self.slots[rows], stream_times=self.stream_times[rows]
         )
 
 
-def admit(store: StateStore, events: Events, max_past_ms: int) -> Admission:
+def admit(store: StateStore, events: Events, max_past_ms: int) -> Admitted:
     """Give each event's patient a slot and carry the stream times on. Raises `StateError`.
 
     An event is refused if it happened more than `max_past_ms` before its record's time or the stream time:
@@ -46,4 +46,4 @@ def admit(store: StateStore, events: Events, max_past_ms: int) -> Admission:
     applied = len(events) - int(fresh.sum())
     if applied:
         events, slots, stream_times = events.keep(fresh), slots[fresh], stream_times[fresh]
-    return Admission(events, slots, stream_times, refused, applied)
+    return Admitted(events, slots, stream_times, refused, applied)

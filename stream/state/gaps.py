@@ -15,10 +15,10 @@ from stream.state.replica import EARLIEST
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The place at which the input is resumed. offset: of the next event. gap: what is missing, in a sentence,
-    empty if nothing is. skipped: how many events are known to be missing. rewound: offsets that were remembered before
-    may lie beyond this one, and say nothing of the events there. unread: events that were deleted before this
-    application read the partition for the first time."""
+    """The place at which the input is resumed. offset: of the next event. gap: what is missing, in a
+    sentence, empty if nothing is. skipped: how many events are known to be missing. rewound: offsets that
+    were remembered before may lie beyond this one, and say nothing of the events there. unread: events that
+    were deleted before this application read the partition for the first time."""
 
     offset: int
     gap: str = ""

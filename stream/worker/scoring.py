@@ -9,7 +9,7 @@ from stream.commit.committer import Committer
 from stream.drift.monitor import DriftMonitor, NullDriftMonitor
 from stream.failpoints import reach
 from stream.metrics import Metrics
-from stream.state.admission import Admission
+from stream.state.admission import Admitted
 from stream.worker.intake import Intake
 from stream.worker.publishing import Publisher
 from stream.worker.stepping import Outcome, Stepping
@@ -42,7 +42,7 @@ class Scoring:
         self._publisher.refuse(refused)
         self._committer.add(polled.next_offsets(), len(polled))
 
-    def _step(self, new: Admission) -> list[Outcome]:
+    def _step(self, new: Admitted) -> list[Outcome]:
         metrics, begun = self._metrics, time.perf_counter()
         metrics.applied.inc(new.applied)
         reach("before_step")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stream.batch.waves import pack
 from stream.columns.events import Code, Events, Kind, Refused
 from stream.columns.scores import Scores
-from stream.state.admission import Admission, admit
+from stream.state.admission import Admitted, admit
 from stream.state.slots import Slot
 from stream.state.store import StateStore
 from stream.stays.moments import Moments
@@ -60,11 +60,11 @@ class Stepping:
         self._store, self._stepper = store, stepper
         self._periods, self._max_past_ms = periods, max_past_ms
 
-    def admit(self, events: Events) -> Admission:
+    def admit(self, events: Events) -> Admitted:
         """The events that are new to the state. Raises `StateError`."""
         return admit(self._store, events, self._max_past_ms)
 
-    def step(self, batch: Admission) -> list[Outcome]:
+    def step(self, batch: Admitted) -> list[Outcome]:
         """Scores of the observations and admissions among the events, in their order, in as many parts as it
         takes, hardly ever more than one; blocks until the device is done.
 
