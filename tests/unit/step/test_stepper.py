@@ -1,5 +1,3 @@
-from collections import defaultdict
-from collections.abc import Set
 from functools import partial
 from itertools import pairwise
 
@@ -13,64 +11,14 @@ from model.artifact import load
 from model.explain.contributors import contributors
 from model.risk_model import RiskModel
 from model.shown import shown
-from stream.columns.events import Code, Kind
+from stream.columns.events import Kind
 from stream.columns.scores import Scores
 from stream.settings import SHIPPED_MODEL
 from stream.stays.record import VITALS
 from tests.support.events import EXPIRE_AFTER_MS, GRACE_MS, Event, Ward, columns, small_model
-from tests.support.stays import Truth
+from tests.support.logs import CUTS, LOG, MEASURED, STATICS, TWO_DAYS, logs, one_by_one
 
 MODEL, WIDE = small_model(), small_model(wide=6)
-MEASURED = st.dictionaries(st.sampled_from(["HR", "Temp", "Lactate", "GCS"]), st.floats(4, 200), max_size=3)
-STATICS = st.tuples(
-    *[st.sampled_from(row) for row in [(20, 90), (0, 1), (150, 190), (50, 120), (1, 2, 3, 4)]]
-)
-TWO_DAYS = st.integers(0, 3000)
-
-
-def logs(minutes: st.SearchStrategy[int]) -> st.SearchStrategy[list[Event]]:
-    event = st.builds(
-        Event,
-        patient=st.sampled_from(["a", "b", "c", "d"]),
-        minute=minutes,
-        values=MEASURED,
-        kind=st.sampled_from([Kind.OBSERVATION] * 6 + [Kind.ADMISSION, Kind.DISCHARGE]),
-        statics=STATICS,
-        partition=st.integers(0, 1),
-    )
-    return st.lists(event, max_size=40)
-
-
-LOG = logs(TWO_DAYS | st.sampled_from([6000, 9000, 14_000]))
-CUTS = st.lists(st.integers(1, 39), max_size=10)
-
-
-def one_by_one(model: RiskModel, log: list[Event], quarantined: Set[int] = frozenset()) -> dict[int, float]:
-    """The plain meaning of the events: each patient alone, one call of the cell an event. Of those that are
-    quarantined nothing counts but the time, which is the partition's."""
-    truths: dict[int, Truth] = defaultdict(Truth)
-    rows: dict[tuple[int, str], torch.Tensor] = {}
-    risks = {}
-    events = columns(log)
-    for offset, event in enumerate(log):
-        who, truth = (event.partition, event.patient), truths[event.partition]
-        if offset in quarantined:
-            truth.stream_time = max(truth.stream_time, event.at)
-            continue
-        said = truth.take(event, event.id or f"offset {offset}")
-        if not said.count:
-            continue
-        row = model.initial_state()[None] if said.again else rows[who]
-        if event.kind == Kind.ADMISSION:
-            statics = event.statics if said.described else [np.nan] * len(event.statics)
-            row = model.admit(row, torch.tensor([statics], dtype=torch.float32))
-        started = truth.patients[event.patient].started
-        clocks = said.elapsed, said.hours, (event.at - started) / 3_600_000
-        elapsed, hours, at = (torch.tensor([clock], dtype=torch.float32) for clock in clocks)
-        values = torch.from_numpy(shown(events.values[offset : offset + 1])[0])
-        rows[who], risk = model.scan(row, values, elapsed, hours, [1], at)
-        risks[offset] = risk.item()
-    return risks
 
 
 @given(LOG, CUTS)
@@ -243,41 +191,6 @@ def test_an_event_after_long_silence_begins_a_cold_stay_in_any_batch() -> None:
     for cuts in ([], [1], [2, 3]):
         risks = Ward(MODEL).risks(log, *cuts)
         assert risks[3] == pytest.approx(risks[4], abs=1e-6)
-
-
-class Poisoned:
-    """The model, but it brings NaN into the state of whoever has a temperature of exactly 44."""
-
-    initial_state, admit = MODEL.initial_state, MODEL.admit
-
-    def scan(self, state, values, elapsed, hours, sizes, at):
-        after, risk = MODEL.scan(state, values, elapsed, hours, sizes, at)
-        return torch.where((values == 44).any(1)[:, None], torch.nan, after), risk
-
-
-@given(logs(TWO_DAYS), CUTS, st.sets(st.integers(0, 39), min_size=1, max_size=6))
-@settings(max_examples=40, deadline=None)
-def test_what_would_poison_a_slot_is_refused_and_leaves_no_trace(log, cuts, bad) -> None:
-    bad = {row for row in bad if row < len(log) and log[row].kind == Kind.OBSERVATION}
-    poisoned = [
-        Event(e.patient, e.minute, {"Temp": 44}, e.kind, e.statics, e.partition) if row in bad else e
-        for row, e in enumerate(log)
-    ]
-    ward = Ward(Poisoned())
-    risks = ward.risks(poisoned, *cuts)
-    quarantined = {row for row, code in ward.refused.items() if code == Code.QUARANTINED}
-    assert quarantined == bad - {row for row in ward.refused if row not in quarantined}
-    assert risks == pytest.approx(one_by_one(MODEL, poisoned, quarantined=bad), abs=1e-5)
-
-
-def test_many_events_of_one_patient_that_would_poison_it_are_refused_alone() -> None:
-    """More than a batch is tried for: what is sound among them has its score, in one batch as in many."""
-    log = [Event("a", row, {"Temp": 44.0 if row % 2 else 37.0, "HR": 60.0 + row}) for row in range(60)]
-    log += [Event("b", 60, {"HR": 80.0})]
-    alone, together = Ward(Poisoned()), Ward(Poisoned())
-    expected = alone.risks(log, *range(1, len(log)))
-    assert together.risks(log) == pytest.approx(expected, abs=1e-5)
-    assert together.refused == alone.refused == dict.fromkeys(range(1, 60, 2), Code.QUARANTINED)
 
 
 def test_a_slot_of_the_shipped_model_takes_at_most_one_and_a_half_kibibytes() -> None:
