@@ -9,7 +9,14 @@ from stream.columns.events import Packing
 
 
 def pack(groups: NDArray[np.int64]) -> Packing:
-    """Pack rows that stand in offset order. `groups` is int64 [N], one code for each patient."""
+    """Pack rows that stand in offset order. `groups` is int64 [N], one code for each patient.
+
+    Five rows of the patients 7 8 7 9 7 become three waves. Patient 7 has the longest run and comes first:
+
+        wave       0      1   2
+        patient  7 8 9    7   7
+        order    0 1 3    2   4      sizes 3 1 1      groups 7 8 9
+    """
     rows = len(groups)
     by_group = np.argsort(groups, kind="stable")
     ordered = groups[by_group]

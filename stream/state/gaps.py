@@ -37,6 +37,14 @@ def next_place(
 ) -> Place | None:
     """The place that mark and committed offset agree on; None if the changelog is to be read on.
 
+        mark                      committed        while patient   then
+        none                      none             the earliest    the earliest
+        none                      C                read on         C, a gap: no state
+        of a topic made again     none             the earliest, a gap
+        of a topic made again     C                read on         the earliest, a gap
+        C, or ahead if it may be  C                the mark        the mark
+        another                   none or C        read on         the mark if none, else C with a gap
+
     ids: of the topics as they are now. exactly_once: the two must be equal; else the mark may be ahead.
     patient: it is too early to call a difference a gap.
     """

@@ -77,10 +77,9 @@ class Slots:
         """Every slot taken by a patient of this partition."""
         return np.flatnonzero(self._partition == partition)
 
-    def owners(self, slots: Slot) -> list[tuple[int, bytes]]:
-        """(partition, patient) of slots that are taken."""
-        partitions = self._partition[slots].tolist()
-        return [(at, self._patient[slot] or b"") for at, slot in zip(partitions, slots.tolist(), strict=True)]
+    def owners(self, slots: Slot) -> tuple[NDArray[np.int32], list[bytes]]:
+        """The partitions, int32 [N], and the patients of slots that are taken."""
+        return self._partition[slots], [self._patient[slot] or b"" for slot in slots.tolist()]
 
     def idlest(self, count: int) -> Slot:
         """The `count` slots idle for the most turns, never one used in this turn; fewer if there

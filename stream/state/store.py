@@ -7,7 +7,7 @@ freed and again when it is taken. What changed since it was last asked is kept f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -108,7 +108,7 @@ class StateStore:
 
     def _expire_early(self, slots: Slot, expires_at: NDArray[np.int64]) -> None:
         """These may expire before others whose last event is older."""
-        for (partition, _), at in zip(self._slots.owners(slots), expires_at.tolist(), strict=True):
+        for (partition, _), at in zip(self._owners(slots), expires_at.tolist(), strict=True):
             self._expires_from[partition] = min(self._expires_from.get(partition, 0), at)
 
     def stream_times(
@@ -124,9 +124,8 @@ class StateStore:
     def release(self, slots: Slot) -> None:
         """The stays of these slots are over: clear and free them; the changelog gets the ends of those it
         knows."""
-        known = zip(self._slots.owners(slots), self._logged[slots].tolist(), strict=True)
-        for slot, (owner, logged) in zip(slots.tolist(), known, strict=True):
-            if logged or owner in self._ended:
+        for slot, owner in zip(slots.tolist(), self._owners(slots), strict=True):
+            if self._logged[slot] or owner in self._ended:
                 self._end(owner, self._stays[slot])
         self._free(slots)
 
@@ -221,6 +220,10 @@ class StateStore:
     def _end(self, owner: tuple[int, bytes], stay: np.void) -> None:
         self._ended[owner] = End(int(stay["next_offset"]), self.stream_time(owner[0]))
 
+    def _owners(self, slots: Slot) -> Iterator[tuple[int, bytes]]:
+        partitions, ids = self._slots.owners(slots)
+        return zip(partitions.tolist(), ids, strict=True)
+
     def _index(self, slots: Slot) -> Tensor:
         return torch.from_numpy(slots).to(self._fresh.device)
 
@@ -242,14 +245,13 @@ class StateStore:
 
     def _log(self, slots: Slot) -> None:
         """Keep the state of these for the changelog."""
-        owners = self._slots.owners(slots)
+        partitions, ids = self._slots.owners(slots)
         rows = self.rows(slots).cpu().numpy()
         stays = self.stays(slots)
         texts = self.names.written(np.stack([stays[name] for name in PLACE], axis=1))
-        patients = Patients([patient for _, patient in owners], rows, stays, texts)
-        self._changes.append(Changes(patients, np.array([partition for partition, _ in owners], np.int32)))
+        self._changes.append(Changes(Patients(ids, rows, stays, texts), partitions))
         if self._ended:
-            for owner in owners:
+            for owner in self._owners(slots):
                 self._ended.pop(owner, None)
         self._changed[slots] = False
         self._logged[slots] = True
@@ -275,7 +277,7 @@ class StateStore:
         if len(changed := slots[self._changed[slots]]):
             self._log(changed)
         kept = zip(self.rows(slots).cpu().numpy(), self._stays[slots], strict=True)
-        for (partition, patient), (row, stay) in zip(self._slots.owners(slots), kept, strict=True):
+        for (partition, patient), (row, stay) in zip(self._owners(slots), kept, strict=True):
             self._evicted.setdefault(partition, {})[patient] = Evicted(row.copy(), stay.copy())
         self._free(slots)
 

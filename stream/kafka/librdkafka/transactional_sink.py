@@ -84,13 +84,20 @@ class LibrdkafkaTransactionalSink:
         last: Callable[[], Outgoing],
         on_committed: Callable[[], None] | None = None,
     ) -> None:
+        """As `TransactionalSink.commit`. The offsets travel while the last records are made:
+
+        caller   end() begun ── last() made and sent ── complete ── back in the loop
+        thread       └─ offsets sent ───────── waits for ┘ └─ commit ─ acknowledged
+        """
         producer, deadline = self._begun(), time.monotonic() + self._timeout
-        where = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
+        next_offsets = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
         complete: SimpleQueue[bool] = SimpleQueue()
 
         def end() -> None:
             self._until(
-                deadline, producer, lambda left: producer.send_offsets_to_transaction(where, group, left)
+                deadline,
+                producer,
+                lambda left: producer.send_offsets_to_transaction(next_offsets, group, left),
             )
             reach("offsets_sent")
             if not complete.get():
