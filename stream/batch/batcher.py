@@ -46,7 +46,7 @@ class Batcher:
 
     def _take(self, poll: Poll, timeout: float) -> None:
         more = poll(self._max_batch - self._count(), timeout)
-        self._parts.append(more)  # not in one expression: `poll` may come back to `discard`
+        self._parts.append(more)  # a statement of its own: `poll` may call `discard` (on_revoked)
 
     def _count(self) -> int:
         return sum(map(len, self._parts))
