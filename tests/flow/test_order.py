@@ -1,4 +1,4 @@
-"""How far the order of arrival moves the model's risk, with recorded stays. What it says is in the README."""
+"""How far the order of arrival moves the model's risk, with recorded stays: figures of docs/contracts.md."""
 
 from __future__ import annotations
 

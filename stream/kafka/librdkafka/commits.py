@@ -1,4 +1,5 @@
-"""Offset commits of a consumer, which librdkafka lets wait without bound."""
+"""Offset commits of a consumer, which librdkafka lets wait without bound. For `at_least_once` only: with
+`exactly_once` the transaction commits the offsets (`transactional_sink.py`)."""
 
 from __future__ import annotations
 
