@@ -30,28 +30,33 @@ SHORTEST_HOURS = 0.25
 @takes_settings("model", "device", "threads")
 def demo(
     settings: Settings,
-    seconds: Annotated[float, typer.Option("--for", min=0, help="Seconds that the ward is watched.")] = 60.0,
+    seconds: Annotated[
+        float, typer.Option("--for", min=0, help="Seconds for which to watch the ward.")
+    ] = 60.0,
     patients: Annotated[int, typer.Option(min=1, help="Number of patients on the ward.")] = 60,
-    speed: Annotated[float, typer.Option(min=1, help="Times as fast as the clock.")] = 60.0,
+    speed: Annotated[
+        float, typer.Option(min=1, help="Speed of the ward, as a multiple of real time.")
+    ] = 60.0,
     interval: Annotated[
-        float, typer.Option(min=0.1, help="Seconds, on the ward, between two events of a patient.")
+        float, typer.Option(min=0.1, help="Seconds of ward time between two events of a patient.")
     ] = 60.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same ward.")] = 1,
     save: Annotated[Path | None, typer.Option(help="Save the last view as an SVG file.")] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Figures as one JSON object, the last line.")
+        bool, typer.Option("--json", help="Print the figures as one JSON object, on the last line.")
     ] = False,
 ) -> None:
     """Watch a synthetic ward: embedded broker, worker and live table in one process; no server, no network.
 
-    First the ward's last six hours are scored at once; then it goes on at --speed times the clock. While it
-    is watched, patients fall ill, some to cardiac arrest, are moved, recover or die, and are discharged; new
-    ones are admitted to their beds. Some records come late, twice, in the wrong order or spoiled: the summary
-    says how many, and what the worker made of them. Ctrl-C ends it at any time, with the summary.
+    The ward's last six hours are scored at once; then the ward continues at --speed times real time.
+    Meanwhile patients fall ill, some to cardiac arrest, are moved, recover or die, and are discharged; new
+    patients are admitted to their beds. Some records arrive late, twice, in the wrong order or spoiled: the
+    summary reports how many, and what the worker made of them. Ctrl-C ends the demo at any time, with the
+    summary.
 
-    Latency is the time from just before an event is given to the producer until its score has been read
-    from the score topic by a consumer of its own, of the events since the ward is watched. Events/s are all
-    events, the six hours included, over the time from the first event sent to the last score read.
+    Latency is measured for the events that are sent while you watch: from just before the producer gets an
+    event until a separate consumer has read its score from the score topic. Events/s counts all events,
+    including the six hours, over the time from the first event sent to the last score read.
     """
     stop = stop_on_signals()
     console = Console(stderr=as_json)
@@ -75,8 +80,8 @@ def demo(
 
 
 def before(watched_hours: float) -> Scenario:
-    """Those who lie there when the watching begins: well until then, or lately ill. Some sensors that fell
-    silent become stale. A third leave while they are watched, at even distances."""
+    """Patients who are on the ward at the start: well until then, or recently ill. Some sensors that fell
+    silent become stale. A third leave during the demo, at even intervals."""
     hours = max(SHORTEST_HOURS, watched_hours)
     silent_since = HISTORY_HOURS - STALE_AFTER_HOURS
     return Scenario(
@@ -93,8 +98,8 @@ def before(watched_hours: float) -> Scenario:
 
 
 def newcomers(watched_hours: float) -> Scenario:
-    """Those who are admitted meanwhile: half of them, the first one too, fall ill soon, and half of these
-    arrest; what happens to one of the first is over before the watching is."""
+    """Patients who are admitted during the demo: half of them, the first one included, soon fall ill, and
+    half of these arrest; the course of one of the first is complete before the demo ends."""
     hours = max(SHORTEST_HOURS, watched_hours)
     return Scenario(
         stay=(0.4 * hours, 0.75 * hours),

@@ -40,7 +40,7 @@ GAP = (
 
 
 class Finding(NamedTuple):
-    """error: None where all is well, else what is wrong and what to do."""
+    """error: None if all is well, else what is wrong and what to do."""
 
     subject: str
     detail: str
@@ -49,8 +49,8 @@ class Finding(NamedTuple):
 
 @takes_settings(*ALL)
 def doctor(settings: Settings, as_json: Json = False) -> None:
-    """Check versions, device, model, brokers and topics: a line each, ok or what to do. Ends with the exit
-    code of the first thing that is wrong."""
+    """Check versions, device, model, brokers, topics and rights. Each check prints a line: ok, or what to do.
+    The exit code is that of the first check that fails."""
     findings = []
     for finding in examine(settings):
         findings.append(finding)

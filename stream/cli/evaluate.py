@@ -31,19 +31,19 @@ def evaluate(
     outcomes: Annotated[
         Path,
         typer.Option(
-            help="CSV (comma, semicolon or tab) with the columns RecordID, the patient id as the scores have "
-            "it, and In-hospital_death, 0 or 1."
+            help="CSV (comma, semicolon or tab) with the columns RecordID, the patient id as in the scores, "
+            "and In-hospital_death, 0 or 1."
         ),
     ],
     scores: Annotated[
         str | None,
         typer.Option(
             metavar="FILE|TOPIC",
-            help="File of one RiskScore a line, else a topic. [default: the score topic]",
+            help="File with one RiskScore a line, or a topic. [default: the score topic]",
         ),
     ] = None,
     model_hash: Annotated[
-        str | None, typer.Option(help="Only scores of the model whose hash begins so.")
+        str | None, typer.Option(help="Use only scores of the model whose hash begins with this.")
     ] = None,
     report: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for report.html and report.json.")
@@ -51,7 +51,7 @@ def evaluate(
     threshold: Annotated[
         float | None,
         typer.Option(
-            help="Risk that alerts. [default: that of the settings' model, where the scores are its own]"
+            help="Risk from which to alert. [default: that of the configured model, if it made the scores]"
         ),
     ] = None,
     patients: Annotated[
@@ -63,10 +63,10 @@ def evaluate(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """AUROC and average precision of the scores known at 6, 12, 24, 36 and 48 h, and of the last ones.
+    """Show AUROC and average precision of the scores known at 6, 12, 24, 36 and 48 h, and of the last ones.
 
     For each patient the last score at or before each time counts; time runs from the patient's first score.
-    `--report` adds intervals, calibration, net benefit, subgroups and, where there is a threshold, alerts.
+    `--report` adds intervals, calibration, net benefit, subgroups and, if there is a threshold, alerts.
     """
     if threshold is not None and not 0 < threshold <= 1:
         raise typer.BadParameter("must be above 0 and at most 1", param_hint="--threshold")
@@ -106,21 +106,21 @@ def evaluate(
         typer.echo(f"report: {page}", err=True)
         if not known and threshold is None:
             typer.echo(
-                f"the report counts no alerts: the scores are not of the model in {settings.model}. Give "
-                "theirs with --model, or --threshold",
+                f"the report counts no alerts: the model in {settings.model} did not make the scores. Give "
+                "the model that did with --model, or give --threshold",
                 err=True,
             )
 
 
 def _lines(settings: Settings, scores: str | None) -> Iterator[bytes]:
-    """A path that no topic can have is a file, though it be missing."""
+    """A path that cannot be a topic's name is a file, even if it is missing."""
     if scores and (Path(scores).exists() or "/" in scores):
         return from_file(Path(scores))
     return from_topic(settings, scores or settings.scores_topic)
 
 
 def _made_by(model: Path, scored_by: str) -> Description | None:
-    """What is known of the model in `model`, where the scores are its own."""
+    """The description of the model in `model`, if it made the scores; else None."""
     try:
         known = read_description(model)
     except ArtifactError:

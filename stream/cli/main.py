@@ -35,6 +35,7 @@ def application(*names: str) -> typer.Typer:
         name="vitalstream",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
         help="Watches patients as their data arrives: Kafka in, a rolling GRU state per patient, risk scores "
         "out. Research and engineering use; not a medical device.",
         epilog="Exit codes: 0 done, 1 other failure, 2 settings or usage, 3 Kafka, 4 model, 5 recorded data, "

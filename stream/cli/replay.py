@@ -27,18 +27,20 @@ from stream.synthetic.recorded import Recorded
 def replay(
     settings: Settings,
     data: Annotated[
-        Path, typer.Option(help="Folder that has physionet2012/ in it.", envvar="VITALSTREAM_DATA")
+        Path, typer.Option(help="Folder that contains physionet2012/.", envvar="VITALSTREAM_DATA")
     ] = Path("../shared/data"),
     name: Annotated[Literal["a", "b", "c"], typer.Option("--set", help="Set of PhysioNet 2012.")] = "b",
     speed: Annotated[
         float | None,
-        typer.Option(min=0.001, help="Times as fast as it was recorded. [default: as fast as possible]"),
+        typer.Option(
+            min=0.001, help="Speed, as a multiple of the recorded one. [default: as fast as possible]"
+        ),
     ] = None,
     start: Annotated[
         datetime | None,
         typer.Option(
             formats=["%Y-%m-%dT%H:%M:%S"],
-            help="When the stays begin, UTC. [default: such that the last event is now]",
+            help="When the stays begin, UTC. [default: so that the last event is now]",
         ),
     ] = None,
     stagger: Annotated[
@@ -46,10 +48,10 @@ def replay(
     ] = 0.0,
     as_json: Json = False,
 ) -> None:
-    """Send recorded stays, the events of all patients interleaved in order of time, values as recorded.
+    """Send recorded stays: the events of all patients, interleaved in order of time, with values as recorded.
 
-    Each stay is an admission, then an observation for each minute at which something was measured. The topic
-    has to be there: vitalstream topics create.
+    Each stay is an admission, followed by an observation for each minute in which something was measured. The
+    topic must exist: see vitalstream topics create.
     """
     partitions(settings, settings.observations_topic)
     try:

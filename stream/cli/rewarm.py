@@ -32,21 +32,23 @@ NOT_DONE = 1
 @takes_settings(*ALL)
 def rewarm(
     settings: Settings,
-    beside: Annotated[str, typer.Option(help="application_id of the workers that run now.")],
+    beside: Annotated[str, typer.Option(help="The application_id of the running workers.")],
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two reports.")] = 5.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Each report as one JSON object a line.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print each report as one JSON object on a line.")
+    ] = False,
 ) -> None:
-    """Warm the states of a new model from the retained input, beside the workers that run now.
+    """Build the states of a new model from the retained input, beside the running workers.
 
-    --application-id and --model are those of the new generation. It never runs ahead of what the running
-    workers have committed, writes nothing but its own changelog and offsets, and reports how far it is behind
-    and how far the two models' scores agree. When it has caught up, stop the running workers: it ends by
-    itself once their last event is in the new states, and `vitalstream run` with the same --application-id
-    and --model goes on with the next. Can be stopped and started again at any time: exit code 1 says that it
-    is not done.
+    --application-id and --model are those of the new generation. `rewarm` never runs ahead of what the
+    running workers have committed. It writes only its own changelog and offsets, and reports how far it is
+    behind and how far the two models' scores agree. When it has caught up, stop the running workers: `rewarm`
+    ends by itself once their last event is in the new states, and `vitalstream run` with the same
+    --application-id and --model continues with the next event. You can stop and start `rewarm` again at any
+    time: exit code 1 means that it is not done.
     """
     if beside == settings.application_id:
-        raise SettingsError("beside and application_id are the same: a new model wants a new application_id")
+        raise SettingsError("beside and application_id are the same: a new model needs a new application_id")
     start_logging(settings.log_level)
     stop = stop_on_signals()
     _make_changelog_topic(settings)
@@ -128,8 +130,8 @@ def _agreement(figures: Figures) -> str:
 
 def _end(settings: Settings, beside: str, standing: Standing) -> str:
     if not standing.complete:
-        return f"not done: {standing.behind:,} events behind {beside}; start it again to go on"
+        return f"not done: {standing.behind:,} events behind {beside}; start it again to continue"
     return (
-        f"done: every event that {beside} scored is in the new states. Go on with: vitalstream run "
+        f"done: every event that {beside} scored is in the new states. Continue with: vitalstream run "
         f"--application-id {settings.application_id} --model {settings.model}"
     )

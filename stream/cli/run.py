@@ -21,14 +21,18 @@ log = logging.getLogger(__name__)
 def run(
     settings: Settings,
     until_idle: Annotated[
-        float | None, typer.Option(min=0, help="End when nothing arrived for this many seconds.")
+        float | None,
+        typer.Option(
+            min=0,
+            help="End once nothing has arrived for this many seconds and the group has scored everything.",
+        ),
     ] = None,
     print_config: Annotated[
-        bool, typer.Option("--print-config", help="Show the settings in force, without secrets, and end.")
+        bool, typer.Option("--print-config", help="Show the settings in force, without secrets, and exit.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Score events: a member of the consumer group, until SIGTERM or Ctrl-C."""
+    """Score events as a member of the consumer group, until SIGTERM or Ctrl-C."""
     if print_config:
         typer.echo(settings.model_dump_json(indent=2))
         return

@@ -31,7 +31,9 @@ def simulate(
     settings: Settings,
     patients: Annotated[int, typer.Option(min=1, help="Number of patients on the ward.")] = 60,
     interval: Annotated[float, typer.Option(min=0.001, help="Seconds between a patient's events.")] = 1.0,
-    speed: Annotated[float, typer.Option(min=0.001, help="How many times as fast as the clock.")] = 1.0,
+    speed: Annotated[
+        float, typer.Option(min=0.001, help="Speed of the ward, as a multiple of real time.")
+    ] = 1.0,
     seconds: Annotated[
         float | None, typer.Option("--for", min=0, help="End after this many seconds. [default: never]")
     ] = None,
@@ -40,37 +42,40 @@ def simulate(
         bool, typer.Option("--clean", help="Nothing goes wrong.", rich_help_panel=FAULTS)
     ] = False,
     late: Annotated[
-        float, _share("Share of the laboratory's results that come minutes to hours late.")
+        float, _share("Share of the laboratory results that arrive minutes to hours late.")
     ] = AS_IN_LIFE.late,
     late_discharges: Annotated[
-        float, _share("Share of the discharges that come late, maybe after the next admission.")
+        float, _share("Share of the discharges that arrive late, perhaps after the next admission.")
     ] = AS_IN_LIFE.late_discharges,
     repeated: Annotated[
         float, _share("Share of the records that are sent again, alone or in windows of up to 20.")
     ] = AS_IN_LIFE.repeated,
     swapped: Annotated[
-        float, _share("Share of the observations that are sent after the patient's next.")
+        float, _share("Share of the observations that are sent after the patient's next one.")
     ] = AS_IN_LIFE.swapped,
     bad_fields: Annotated[
         float, _share('Share of the observations with a value such as "98%", null or "37,0".')
     ] = AS_IN_LIFE.bad_fields,
     unreadable: Annotated[
-        float, _share("Share of the records that are sent again, spoiled so that none can take them.")
+        float, _share("Share of the records that are sent again, spoiled so that they cannot be read.")
     ] = AS_IN_LIFE.unreadable,
     clock_resets: Annotated[
-        float, _share("Share of the observations by a device that believes it is the year 2000.")
+        float, _share("Share of the observations from a device whose clock was reset to the year 2000.")
     ] = AS_IN_LIFE.clock_resets,
     cancelled: Annotated[
-        float, _share("Share of the observations of patients who are then discharged by mistake.")
+        float, _share("Share of the observations after which the patient is discharged by mistake.")
     ] = AS_IN_LIFE.cancelled,
     as_json: Json = False,
 ) -> None:
-    """Send the events of a synthetic ward: patients are admitted, some deteriorate, to arrest even, are
-    moved, recover or die, and are discharged; others take their places. Some records come late, twice, in
-    the wrong order or spoiled; the summary says how many. With --clean none do, and all are counted ahead.
+    """Send the events of a synthetic ward.
 
-    Event time never passes the clock. A ward that is faster than the clock begins in the past: with --for so
-    that it ends now, without it 24 hours ago, and then goes on at the clock's pace.
+    Patients are admitted; some deteriorate, even to cardiac arrest, are moved, recover or die; they are
+    discharged, and others take their places. Some records arrive late, twice, in the wrong order or spoiled;
+    the summary reports how many. With --clean none do.
+
+    Event time never passes the clock. A ward that is faster than real time begins in the past: with --for so
+    that it ends now; without --for 24 hours ago, and once it has reached the present it continues in real
+    time.
     """
     partitions(settings, settings.observations_topic)
     stop = stop_on_signals()

@@ -1,4 +1,4 @@
-"""`vitalstream state`: what the changelog holds, whether it is right, and how it comes to another cluster."""
+"""`vitalstream state`: shows what the changelog holds, checks it, and moves it to another cluster."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ REPLAYING = (
 app = typer.Typer(
     help="The patients' states in the changelog: list, show, verify against the input, move to another "
     "cluster. Only `import` changes anything. Exit codes: 1 no such patient, 3 Kafka, 4 model, 5 a file that "
-    "cannot be read or written, 6 state that is damaged, of another model, or not what the input makes.",
+    "cannot be read or written, 6 state that is damaged, belongs to another model, or is not what a replay "
+    "of the input produces.",
     no_args_is_help=True,
 )
 
@@ -49,14 +50,18 @@ app = typer.Typer(
 def list_(
     settings: Settings,
     patients: Annotated[
-        bool, typer.Option("--patients", help="Each patient: id, partition, events, time of the last one.")
+        bool,
+        typer.Option(
+            "--patients", help="List each patient too: id, partition, events, time of the last one."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
     """List the partitions and how many patients each has.
 
-    Next offset: of the input, by the changelog; committed: by the group. A worker goes on where both are the
-    same. Stream time: the latest event. Exit code 6 where a record cannot be read.
+    The next offset of the input is taken from the changelog, the committed one from the group; a worker can
+    continue if both are the same. The stream time is that of the latest event. The exit code is 6 if a record
+    cannot be read.
     """
     model, changelog = load_states(settings)
     read = read_changelog(settings, changelog)
@@ -84,14 +89,17 @@ def list_(
 def show(
     settings: Settings,
     patient: Annotated[
-        str, typer.Argument(help="The id; - reads it from standard input, where no process list shows it.")
+        str,
+        typer.Argument(
+            help="The patient id; - reads it from standard input, so that no process list shows it."
+        ),
     ],
     as_json: Json = False,
 ) -> None:
     """Show one patient's state in clinical terms.
 
-    The stay, of each variable the last value and the hours from there to the last event, the static
-    features. Exit code 1 where there is none.
+    Shows the stay, each variable's last value and the hours from it to the last event, and the static
+    features. The exit code is 1 if there is no such patient.
     """
     wanted = (sys.stdin.readline().rstrip("\r\n") if patient == "-" else patient).encode()
     model, changelog = load_states(settings)
@@ -118,16 +126,16 @@ def show(
 def verify(
     settings: Settings,
     imported: Annotated[
-        Path | None, typer.Option(help="The file with which this changelog began, if it was imported.")
+        Path | None, typer.Option(help="The file from which this changelog was imported, if it was.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Check the states, down to a replay of the input.
 
-    Every record; each partition's progress against the group's committed offset; the topics' partitions; and,
-    where the input is retained from its first offset, the states against those that a replay makes. Give it
-    the worker's settings. Workers may run meanwhile, but not with at_least_once, whose epochs are seen half
-    written. Exit code 6 and counts by kind where anything differs.
+    Checks every record, each partition's progress against the group's committed offset, the numbers of
+    partitions and, if the input is retained from its first offset, the states against those that a replay
+    produces. Give it the worker's settings. Workers may run meanwhile, except with at_least_once, whose
+    epochs would be seen half written. If anything differs, the exit code is 6 and the kinds are counted.
     """
     model = load_model(settings)
     base = state_file.read(imported, model.hash, model.state_size) if imported else None
@@ -142,8 +150,8 @@ def verify(
     if report.faults:
         kinds = ", ".join(f"{kind} {count}" for kind, count in report.faults.items())
         raise StateError(
-            f"{settings.changelog_topic} is not as it should be: {kinds}. A state that was imported wants "
-            "--imported; else replay the input under a new application_id"
+            f"{settings.changelog_topic} is not as it should be: {kinds}. If the states were imported, give "
+            "--imported; otherwise replay the input under a new application_id"
         )
     if not as_json:
         typer.echo(f"ok       {settings.changelog_topic}: nothing differs")
@@ -153,13 +161,13 @@ def verify(
 @takes_settings(*STATES)
 def export(
     settings: Settings,
-    file: Annotated[Path, typer.Argument(help="File to make; one that exists is left alone.")],
+    file: Annotated[Path, typer.Argument(help="File to create; an existing file is not overwritten.")],
     as_json: Json = False,
 ) -> None:
     """Write all states to a safetensors file.
 
-    It holds patients' ids and values; only you can read it. Stop the workers before, so that it has what they
-    did last. Exit code 5 where it cannot be written, 6 where a record cannot be read.
+    The file holds patients' ids and values; only you can read it. Stop the workers first, so that it holds
+    their last states. The exit code is 5 if the file cannot be written, and 6 if a record cannot be read.
     """
     model, changelog = load_states(settings)
     found = all_sound(changelog, read_changelog(settings, changelog))
@@ -175,15 +183,15 @@ def export(
 @takes_settings(*STATES, "processing_guarantee", "transaction_timeout")
 def import_(
     settings: Settings,
-    file: Annotated[Path, typer.Argument(help="A file that `export` made.")],
+    file: Annotated[Path, typer.Argument(help="A file that `export` wrote.")],
     as_json: Json = False,
 ) -> None:
     """Begin with the states of another cluster.
 
-    The input of this one begins anew: each of its partitions is read from its first offset on, which is
-    committed for the group, and nothing of it counts as applied. Patients go to the partition of their key
-    (murmur2). Exit code 6 where the changelog holds anything, the group has members, or the file is of
-    another model; 5 where the file is damaged.
+    The input of this cluster is read from the beginning: the first offset of each partition is committed for
+    the group, and no event of it counts as applied. Patients go to the partition of their key (murmur2). The
+    exit code is 6 if the changelog holds anything, the group has members, or the file belongs to another
+    model, and 5 if the file is damaged.
     """
     model, changelog = load_states(settings)
     states = state_file.read(file, model.hash, model.state_size)

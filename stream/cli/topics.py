@@ -26,14 +26,14 @@ def create(
         int | None,
         typer.Option(
             min=1,
-            help="Partitions of each topic: the most workers. [default: as the topics that exist, or 4]",
+            help="Partitions of each topic; more workers stay idle. [default: as existing topics have, or 4]",
         ),
     ] = None,
     replication_factor: Annotated[
-        int, typer.Option(help="Copies of each partition; -1: the broker's default.")
+        int, typer.Option(help="Copies of each partition; -1 for the broker's default.")
     ] = BROKERS_DEFAULT,
 ) -> None:
-    """Create the topics that are missing; those that exist are left as they are."""
+    """Create the missing topics; existing topics are left as they are."""
     with closing(make_admin(settings)) as admin:
         count = topics.agreed_partitions(settings, admin, partitions)
         copies = _default_copies(admin) if replication_factor == BROKERS_DEFAULT else replication_factor
@@ -47,7 +47,7 @@ def create(
 @app.command()
 @takes_settings(*KAFKA, *NAMES)
 def check(settings: Settings) -> None:
-    """Compare the topics with what they should be; exit code 3 if a worker would refuse them."""
+    """Compare the topics with what a worker needs; the exit code is 3 if it would refuse them."""
     with closing(make_admin(settings)) as admin:
         partitions = partition_count(admin, settings.observations_topic)
         found = topics.examine(settings, admin)

@@ -31,9 +31,9 @@ SIZES = {"hidden": "hidden_size", "wide": "wide_size"}
 
 def train(
     context: typer.Context,
-    out: Annotated[Path, typer.Option(help="Folder for the model; an interrupted run goes on from it.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model; an interrupted run continues from it.")],
     data: Annotated[
-        Path, typer.Option(help="Folder that has physionet2012/ in it.", envvar="VITALSTREAM_DATA")
+        Path, typer.Option(help="Folder that contains physionet2012/.", envvar="VITALSTREAM_DATA")
     ] = Path("../shared/data"),
     learn: Annotated[str, typer.Option(help="Sets of PhysioNet 2012 to learn from.", metavar="a+b")] = "a+b",
     validate: Annotated[
@@ -43,53 +43,63 @@ def train(
     cell: Annotated[Literal["rnn", "lstm", "gru", "gru-d"], typer.Option(help="Recurrent cell.")] = "gru",
     hidden: Annotated[int, typer.Option(min=1, max=4096, help="Hidden size.")] = DEFAULT.hidden_size,
     wide: Annotated[
-        int, typer.Option(min=0, max=4096, help="Units of the wide path; 0: none.")
+        int, typer.Option(min=0, max=4096, help="Units of the wide path; 0 for none.")
     ] = DEFAULT.wide_size,
-    epochs: Annotated[int, typer.Option(min=1, help="Most passes over the stays.")] = DEFAULT.epochs,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="Maximum number of passes over the stays.")
+    ] = DEFAULT.epochs,
     patience: Annotated[
-        int, typer.Option(min=1, help="Epochs without a better validation loss before the end.")
+        int, typer.Option(min=1, help="Epochs without a better validation loss before training stops.")
     ] = DEFAULT.patience,
-    batch_size: Annotated[int, typer.Option(min=1, help="Stays an update.")] = DEFAULT.batch_size,
+    batch_size: Annotated[int, typer.Option(min=1, help="Stays per update.")] = DEFAULT.batch_size,
     learning_rate: Annotated[
-        float, typer.Option(min=0, max=1, help="Peak of its cycle.")
+        float, typer.Option(min=0, max=1, help="Peak of the learning rate's cycle.")
     ] = DEFAULT.learning_rate,
-    dropout: Annotated[float, typer.Option(min=0, max=0.9, help="Of inputs and output.")] = DEFAULT.dropout,
+    dropout: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Dropout of inputs and output.")
+    ] = DEFAULT.dropout,
     variable_dropout: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Chance of a variable to be hidden for a whole stay.")
+        float, typer.Option(min=0, max=0.9, help="Probability that a variable is hidden for a whole stay.")
     ] = DEFAULT.variable_dropout,
     folds: Annotated[
-        int, typer.Option(min=0, help="Folds in which a teacher scores what it did not see; 0: no teacher.")
+        int,
+        typer.Option(min=0, help="Folds in which a teacher scores stays it has not seen; 0 for no teacher."),
     ] = DEFAULT.folds,
     label_weight: Annotated[
         float, typer.Option(min=0, max=1, help="Weight of the outcome beside the teacher's score.")
     ] = DEFAULT.label_weight,
     hindsight: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of the teacher's score that is of the end of the stay.")
+        float,
+        typer.Option(
+            min=0, max=1, help="Share of the teacher's score that is taken from the end of the stay."
+        ),
     ] = DEFAULT.hindsight,
     calibration_folds: Annotated[
-        int, typer.Option(min=2, help="Folds that rehearse the run, to calibrate on unseen patients.")
+        int, typer.Option(min=2, help="Folds of cross-fitting, to calibrate on unseen patients.")
     ] = DEFAULT.calibration_folds,
     seed: Annotated[
-        int, typer.Option(min=0, max=2**31 - 1, help="Of everything that is random.")
+        int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything that is random.")
     ] = DEFAULT.seed,
     threads: Annotated[int, typer.Option(min=1, max=256, help="CPU threads.")] = 1,
     dp_epsilon: Annotated[
         float | None,
         typer.Option(
-            help="Train privately (DP-SGD): bound on what the model tells of any patient learnt from."
+            help="Train privately (DP-SGD): bound on what the model reveals of any patient it learnt from."
         ),
     ] = None,
     dp_delta: Annotated[
-        float | None, typer.Option(help="Chance that the bound fails. [default: patients^-1.1]")
+        float | None, typer.Option(help="Probability that the bound fails. [default: patients^-1.1]")
     ] = None,
     dp_clip: Annotated[
-        float | None, typer.Option(help=f"Norm to clip a patient's gradient to. [default: {CLIP:g}]")
+        float | None, typer.Option(help=f"Norm to which a patient's gradient is clipped. [default: {CLIP:g}]")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a model on recorded stays. The defaults are the recipe of the model that is shipped; with
-    --dp-epsilon, those of a private one (smaller, no teacher: docs/privacy.md). Started by torchrun, all its
-    processes train one model."""
+    """Train a model on recorded stays.
+
+    The defaults are the recipe of the shipped model; with --dp-epsilon, they are those of a private model
+    (smaller, without a teacher: docs/privacy.md). If torchrun starts it, all its processes train one model.
+    """
     torch.set_num_threads(threads)
     given = {
         "cell": cell,
@@ -109,7 +119,9 @@ def train(
     }
     privacy = _privacy(dp_epsilon, dp_delta, dp_clip)
     if privacy and (validate is None or validate in learn.split("+")):
-        raise SettingsError("private training needs --validate: a set of other patients than it learns from")
+        raise SettingsError(
+            "private training needs --validate: a set of patients other than those it learns from"
+        )
     recipe = _recipe(PRIVATE if privacy else DEFAULT, context, given)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -152,13 +164,13 @@ def train(
 
 
 def _recipe(base: Recipe, context: typer.Context, flags: dict[str, Any]) -> Recipe:
-    """`base`, but for the flags that were given."""
+    """`base`, except for the flags that were given."""
     given = {flag: value for flag, value in flags.items() if _source(context, flag) != "DEFAULT"}
     return replace(base, **{SIZES.get(flag, flag): value for flag, value in given.items()})
 
 
 def _source(context: typer.Context, flag: str) -> str | None:
-    """Where the flag's value is from, by name: typer has click's enum in a place of its own."""
+    """The name of the source of a flag's value: typer has click's enum in a place of its own."""
     source = context.get_parameter_source(flag)
     return source and source.name
 
@@ -166,7 +178,7 @@ def _source(context: typer.Context, flag: str) -> str | None:
 def _privacy(epsilon: float | None, delta: float | None, clip: float | None) -> Privacy | None:
     if epsilon is None:
         if delta is not None or clip is not None:
-            raise SettingsError("--dp-delta and --dp-clip are of private training: give --dp-epsilon too")
+            raise SettingsError("--dp-delta and --dp-clip belong to private training: give --dp-epsilon too")
         return None
     return Privacy(epsilon, delta, CLIP if clip is None else clip)
 

@@ -1,4 +1,4 @@
-"""`vitalstream watch`: the ward as scores, events and dead letters tell it."""
+"""`vitalstream watch`: the ward as scores, events and dead letters show it."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Tails(NamedTuple):
 )
 def watch(
     settings: Settings,
-    once: Annotated[bool, typer.Option("--once", help="Show what is there now, and end.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Show the ward as it is now, and exit.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="One JSON object, with --once; else one every few seconds.")
+        bool, typer.Option("--json", help="Print a JSON object every few seconds; with --once, print one.")
     ] = False,
     last: Annotated[
-        int, typer.Option(min=1, help="Begin so many records before the end of each partition.")
+        int, typer.Option(min=1, help="Begin this many records before the end of each partition.")
     ] = 50_000,
     bucket: Annotated[
         float, typer.Option(min=0.1, help="Minutes of event time in one character of the trend.")
@@ -59,9 +59,9 @@ def watch(
 ) -> None:
     """Show the patients by risk: trend, NEWS2, last vital signs, and what is no longer measured.
 
-    Reads the scores, the events and, for what the worker refused of these, the dead letters, outside of any
-    consumer group: it changes nothing. Ctrl-C ends it. Give it the worker's --max-future, --expire-after and
-    --discharge-grace.
+    Reads the scores, the events and, to learn which of these the worker refused, the dead letters. It belongs
+    to no consumer group and changes nothing. Ctrl-C ends it. Give it the worker's --max-future,
+    --expire-after and --discharge-grace.
     """
     board = Board(
         int(bucket * 60_000),

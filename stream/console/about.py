@@ -11,7 +11,12 @@ import typer
 
 def about(
     show: Annotated[
-        bool, typer.Option("--version", is_eager=True, help="Show the versions that matter, and end.")
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            help="Show the versions of this release and its main libraries, and exit.",
+        ),
     ] = False,
 ) -> None:
     if show:

@@ -17,7 +17,7 @@ log = logging.getLogger("vitalstream")
 
 
 def report_exceptions() -> None:
-    """From now on, whoever raises it: the main thread, another one, or what cannot raise."""
+    """From now on, report an exception of any thread, and one that cannot be raised."""
     sys.excepthook = _uncaught
     threading.excepthook = _ended_thread
     sys.unraisablehook = _unraisable
@@ -27,7 +27,7 @@ def report_exceptions() -> None:
 
 
 def report(error: BaseException) -> None:
-    """One line on standard error; the places of the whole stack too where the log level is DEBUG."""
+    """One line on standard error; the places of the whole stack follow if the log level is DEBUG."""
     say(f"internal error: {describe(error)}")
     if os.environ.get("VITALSTREAM_LOG_LEVEL") == "DEBUG" or logging.root.level == logging.DEBUG:
         for place in stack(error):

@@ -9,4 +9,4 @@ from stream.errors import SettingsError
 def test_one_application_cannot_follow_itself() -> None:
     done = CliRunner().invoke(application("rewarm"), ["rewarm", "--beside", "a", "--application-id", "a"])
     assert isinstance(done.exception, SettingsError)
-    assert "a new model wants a new application_id" in str(done.exception)
+    assert "a new model needs a new application_id" in str(done.exception)
