@@ -23,8 +23,6 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *so
 RULES = ROOT / "deploy" / "prometheus" / "alerts.yml"
 BASES = (ROOT, ROOT / "stream", ROOT / "stream" / "worker")
 """Where the architecture's short paths begin."""
-COMING = {f"worker/{name}.py" for name in ("intake", "stepping", "publishing", "partitions")}
-"""Files into which worker/scoring.py is being split: remove this once they are there."""
 README_WORDS = 900
 TERMINATED = 143
 
@@ -120,17 +118,12 @@ def test_a_reason_is_decided_in_the_file_that_the_architecture_names() -> None:
     rows = table(page("architecture.md"), "Where a dead letter's reason is decided")
     assert sorted(row[0].strip("`") for row in rows) == sorted(Code)
     for code, name in rows:
-        file = ROOT / name.strip("`")
-        if file.exists() or str(file.relative_to(ROOT / "stream")) not in COMING:
-            assert f"Code.{Code(code.strip('`')).name}" in file.read_text(), code
+        assert f"Code.{Code(code.strip('`')).name}" in (ROOT / name.strip("`")).read_text(), code
 
 
 def test_every_file_that_the_architecture_names_is_there() -> None:
     names = set(re.findall(r"`([\w/]+(?:\.py|/))`", page("architecture.md")))
-    missing = {
-        name.removeprefix("stream/") for name in names if not any((at / name).exists() for at in BASES)
-    }
-    assert missing <= COMING
+    assert [name for name in names if not any((at / name).exists() for at in BASES)] == []
 
 
 def test_the_architecture_has_one_diagram() -> None:
