@@ -74,7 +74,7 @@ class GapError(BrokerError):
         place = topic if partition is None else f"{topic}/{partition}"
         what = what or "the next offset to read is no longer retained"
         super().__init__(
-            f"{place}: {what}. `--on-gap skip` continues with what there is, and reports and counts what it skips"
+            f"{place}: {what}. `--on-gap skip` continues with what is there, and reports and counts the rest"
         )
 
 
