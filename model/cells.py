@@ -64,9 +64,9 @@ class LSTMCell(Cell):
         w_input, w_hidden, b_input, b_hidden = self.rnn.all_weights[0]
         h, c = state.chunk(2, dim=1)
         gates = linear(inputs, w_input, b_input).add_(linear(h, w_hidden, b_hidden))
-        write, keep, candidate, emit = gates.chunk(4, dim=1)
-        c = torch.addcmul(keep.sigmoid() * c, write.sigmoid(), candidate.tanh())
-        return torch.cat((emit.sigmoid() * c.tanh(), c), dim=1)
+        input_gate, forget_gate, cell_gate, output_gate = gates.chunk(4, dim=1)
+        c = torch.addcmul(forget_gate.sigmoid() * c, input_gate.sigmoid(), cell_gate.tanh())
+        return torch.cat((output_gate.sigmoid() * c.tanh(), c), dim=1)
 
 
 class GRUCell(Cell):
@@ -106,8 +106,8 @@ class GRUDCell(Cell):
         decayed, decay = self._decay(inputs)
         h = decayed.new_zeros(inputs.shape[0], self.hidden_size)
         hidden = []
-        for x, keep in zip(decayed.unbind(1), decay.unbind(1), strict=True):
-            h = _gru_step(self.rnn, x, keep * h)
+        for x, rate in zip(decayed.unbind(1), decay.unbind(1), strict=True):
+            h = _gru_step(self.rnn, x, rate * h)
             hidden.append(h)
         return torch.stack(hidden, dim=1)
 
@@ -131,8 +131,8 @@ def _gru_step(gru: nn.GRU, inputs: Tensor, h: Tensor) -> Tensor:
     from_input = linear(inputs, w_input, b_input)
     from_hidden = linear(h, w_hidden, b_hidden)
     reset, update = from_input[:, :gates].add_(from_hidden[:, :gates]).sigmoid_().chunk(2, dim=1)
-    candidate = _tanh(torch.addcmul(from_input[:, gates:], reset, from_hidden[:, gates:]))
-    return torch.lerp(candidate, h, update)
+    new = _tanh(torch.addcmul(from_input[:, gates:], reset, from_hidden[:, gates:]))
+    return torch.lerp(new, h, update)
 
 
 def _tanh(x: Tensor) -> Tensor:
