@@ -16,7 +16,7 @@ EARLY = (6.0, 12.0, 24.0, 36.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Economy:
+class AlertBurden:
     """alerts: of all patients. a_day: alerts a patient-day. patients: share of patients who alerted at all.
     sensitivity: share of those who died who alerted. ppv: share of those who alerted who died."""
 
@@ -43,7 +43,7 @@ class LeadTime:
     by_hour: Curve
 
 
-def economy(course: Course, alerts: NDArray[np.bool_], resamples: int = RESAMPLES) -> Economy:
+def alert_burden(course: Course, alerts: NDArray[np.bool_], resamples: int = RESAMPLES) -> AlertBurden:
     """alerts: bool [N], which of the scores of `course`, in its order, raise one."""
     counts = np.add.reduceat(alerts.astype(np.float64), course.starts)
     first, last = course.spans()
@@ -58,11 +58,11 @@ def economy(course: Course, alerts: NDArray[np.bool_], resamples: int = RESAMPLE
             shares = number / days, flagged / weights.sum(axis=1), caught / deaths, caught / flagged
         return np.stack(shares, axis=1)
 
-    return Economy(int(alerts.sum()), *estimates(statistic, len(counts), resamples=resamples))
+    return AlertBurden(int(alerts.sum()), *estimates(statistic, len(counts), resamples=resamples))
 
 
 def lead_time(course: Course, alerts: NDArray[np.bool_], resamples: int = RESAMPLES) -> LeadTime:
-    """alerts: as in `economy`."""
+    """alerts: as in `alert_burden`."""
     first_alert = np.minimum.reduceat(np.where(alerts, course.hours, np.inf), course.starts)
     _, last = course.spans()
     hours = np.sort((last - first_alert)[course.died])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.datasets.stays import Outcomes, Statics
-from model.evaluate.alerts import HOURS_PER_DAY, Economy, LeadTime, economy, lead_time
+from model.evaluate.alerts import HOURS_PER_DAY, AlertBurden, LeadTime, alert_burden, lead_time
 from model.evaluate.bootstrap import RESAMPLES
 from model.evaluate.course import Course
 from model.evaluate.curves import CalibrationBin, Curve, NetBenefit, calibration, net_benefit, precision, roc
@@ -47,8 +47,8 @@ class AlertFigures:
 
     threshold: float
     rule: str
-    with_policy: Economy
-    without_policy: Economy
+    with_policy: AlertBurden
+    without_policy: AlertBurden
     lead_time: LeadTime
 
 
@@ -127,7 +127,7 @@ def _alerts(course: Course, alerting: Alerting, resamples: int) -> AlertFigures:
     return AlertFigures(
         threshold=alerting.threshold,
         rule=alerting.rule,
-        with_policy=economy(course, raised, resamples),
-        without_policy=economy(course, course.risks >= alerting.threshold, resamples),
+        with_policy=alert_burden(course, raised, resamples),
+        without_policy=alert_burden(course, course.risks >= alerting.threshold, resamples),
         lead_time=lead_time(course, raised, resamples),
     )

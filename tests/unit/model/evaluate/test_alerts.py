@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.datasets.stays import Outcomes
-from model.evaluate.alerts import economy, lead_time
+from model.evaluate.alerts import alert_burden, lead_time
 from model.evaluate.course import Course
 
 HOURS = np.array([0, 12, 24, 0, 24, 48, 0, 24, 0, 12], dtype=float)
@@ -17,14 +17,14 @@ def alerts(*rows):
 
 
 def test_what_alerts_cost_and_give_by_hand():
-    found = economy(COURSE, alerts(1, 2, 6), resamples=50)
+    found = alert_burden(COURSE, alerts(1, 2, 6), resamples=50)
     assert found.alerts == 3
     assert found.a_day.value == pytest.approx(3 / 4.5)
     assert (found.patients.value, found.sensitivity.value, found.ppv.value) == (0.5, 0.5, 0.5)
 
 
 def test_no_alert_finds_nobody():
-    found = economy(COURSE, alerts(), resamples=50)
+    found = alert_burden(COURSE, alerts(), resamples=50)
     assert (found.alerts, found.a_day.value, found.sensitivity.value, found.ppv.value) == (0, 0, 0, None)
     early = lead_time(COURSE, alerts(), resamples=50)
     assert (early.patients, early.deaths, early.median.value, early.quartiles) == (0, 2, None, None)
