@@ -118,11 +118,11 @@ class Broker:
             "DEVICE": "cpu",
         }
 
-    def watch(self, topic: str) -> Counter:
-        return Counter(self.bootstrap, topic)
+    def watch(self, topic: str) -> RecordCounter:
+        return RecordCounter(self.bootstrap, topic)
 
 
-class Counter:
+class RecordCounter:
     """Counts the records that were ever appended to a topic."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:

@@ -35,11 +35,11 @@ CLIENTS = {
 
 
 def batches(topic: str, records: int) -> list[Outgoing]:
-    chance = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     made = []
     for _ in range(max(records // BATCH, 1)):
-        patients = chance.integers(0, PATIENTS, BATCH)
-        values = [chance.bytes(72).hex().encode() for _ in patients]
+        patients = rng.integers(0, PATIENTS, BATCH)
+        values = [rng.bytes(72).hex().encode() for _ in patients]
         keys = [b"p%08d" % patient for patient in patients]
         partitions = (patients % PARTITIONS).astype(np.int32)
         made.append(Outgoing(topic, values, keys, partitions, np.full(BATCH, int(time.time() * 1000))))

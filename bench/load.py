@@ -107,7 +107,7 @@ class Latency:
     max_ms: float
 
 
-class Reader:
+class TopicReader:
     """Reads an output topic's first `events` records, on a thread of its own. live: while they are written,
     to know when a `read_committed` consumer has them; else each one's time is that of the append."""
 

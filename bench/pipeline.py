@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.broker import PATIENCE_S, ROOT, WORKER, Broker, Usage, launch, local_broker, usage, wait_for
-from bench.load import TICK_S, Latency, Reader, due_after, preload, sender
+from bench.load import TICK_S, Latency, TopicReader, due_after, preload, sender
 from bench.measure import markdown, write
 
 OURS = "vitalstream"
@@ -118,15 +118,15 @@ class Run:
     def wait_for(self, scores: int) -> None:
         wait_for(self.scored, scores, self.way)
 
-    def sample(self) -> Sample:
+    def sample(self) -> UsageSample:
         now, scores = time.monotonic(), self.scored()
-        return Sample(
+        return UsageSample(
             now, scores, usage(*(process.pid for process in self.processes)), usage(self.broker.pid)
         )
 
 
 @dataclass(frozen=True)
-class Sample:
+class UsageSample:
     at: float
     scores: int
     processes: Usage
@@ -160,7 +160,7 @@ def latency(way: str, broker: Broker, name: str, rate: float, patients: int, sec
         if way == TWO:
             broker.wait_for_members(name, 2)
         events = WARM_UP_EVENTS + due_after(round(seconds / TICK_S), round(rate))
-        reader = Reader(broker.bootstrap, run.scores, events, live=way in TRANSACTIONAL)
+        reader = TopicReader(broker.bootstrap, run.scores, events, live=way in TRANSACTIONAL)
         command = sender(broker.bootstrap, topic, round(rate), seconds, patients)
         told = json.loads(subprocess.check_output(command, cwd=ROOT))
         run.wait_for(events)

@@ -20,7 +20,7 @@ from contextlib import closing
 from typing import Any
 
 from bench.broker import PATIENCE_S, ROOT, WORKER, Broker, launch, local_broker, usage, wait_for
-from bench.load import TICK_S, Reader, due_after, preload, sender
+from bench.load import TICK_S, TopicReader, due_after, preload, sender
 from bench.measure import markdown, write
 
 EVERY_S = 15.0
@@ -33,14 +33,14 @@ WAYS: dict[str, dict[str, str]] = {
 }
 
 
-class Group:
+class Workers:
     """The workers' processes. They are terminated on exit."""
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._settings = settings
         self._processes = [self._start(number) for number in range(WORKERS)]
 
-    def __enter__(self) -> Group:
+    def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, *failure: object) -> None:
@@ -71,8 +71,10 @@ def roll(broker: Broker, name: str, way: Mapping[str, str], patients: int, rate:
     seconds = EVERY_S * (RESTARTS + 1)
     known = 2 * patients
     preload(broker.bootstrap, inputs, known, patients)
-    reader = Reader(broker.bootstrap, scores, known + due_after(round(seconds / TICK_S), rate), live=True)
-    with Group(settings | way) as group, closing(broker.watch(scores)) as count:
+    reader = TopicReader(
+        broker.bootstrap, scores, known + due_after(round(seconds / TICK_S), rate), live=True
+    )
+    with Workers(settings | way) as workers, closing(broker.watch(scores)) as count:
         wait_for(count, known, "the workers")
         time.sleep(EVERY_S)
         command = sender(broker.bootstrap, inputs, rate, seconds, patients)
@@ -81,7 +83,7 @@ def roll(broker: Broker, name: str, way: Mapping[str, str], patients: int, rate:
             begun = []
             for restart in range(RESTARTS):
                 begun.append(time.time())
-                group.restart(restart % WORKERS)
+                workers.restart(restart % WORKERS)
                 time.sleep(max(begun[-1] + EVERY_S - time.time(), 0))
             told = json.loads(sending.communicate()[0])
         due, waits = reader.waits()

@@ -20,7 +20,7 @@ import torch
 
 from bench.report import baselines
 from bench.report.explanations import Alerted, Deletion, deletion, first_alerts, told
-from bench.report.figures import Figures, mean, of_steps
+from bench.report.figures import ModelFigures, mean, of_steps
 from bench.report.runs import CELLS, TRIED, Runs
 from model import artifact
 from model.datasets.padding import step_hours, step_owners, step_places
@@ -30,7 +30,7 @@ from model.evaluate.page import Section
 from model.explain.contributors import NAMED
 from model.risk_model import RiskModel
 from model.train.examples import Examples
-from model.train.run import Recorded
+from model.train.run import RecordedSet
 from stream.scores.reader import ScoreColumns
 from stream.scores.report import write_report
 from stream.settings import SHIPPED_MODEL
@@ -88,8 +88,8 @@ def main() -> None:
     torch.set_num_threads(1)
     runs = Runs(given.data, given.runs, given.seeds)
     runs.make(given.processes)
-    learnt, tested = Recorded.read(given.data, "a"), Recorded.read(given.data, "b")
-    models, unseen = runs.rehearsed(), tested.examples()
+    learnt, tested = RecordedSet.read(given.data, "a"), RecordedSet.read(given.data, "b")
+    models, unseen = runs.calibrated(), tested.examples()
     rows = list(table(given.data, learnt.examples(), unseen, models, runs))
     tried = {"the recipe itself": of_models(unseen, models)}
     tried |= {name: of_models(unseen, runs.light(name)) for name in TRIED}
@@ -110,7 +110,7 @@ def main() -> None:
 
 def table(
     data: Path, learnt: Examples, tested: Examples, models: list[RiskModel], runs: Runs
-) -> Iterator[tuple[str, Figures]]:
+) -> Iterator[tuple[str, ModelFigures]]:
     """Name and figures of each model that is compared."""
     yield "SAPS-I, as published", of_steps(tested, baselines.saps(data, "b", tested.stays), probability=False)
     yield "NEWS2", of_steps(tested, baselines.news2(tested.stays), probability=False)
@@ -124,13 +124,17 @@ def table(
     yield f"**{models[0].name}, the recipe of the shipped model**", mean(settled)
 
 
-def of_models(tested: Examples, models: list[RiskModel]) -> Figures:
+def of_models(tested: Examples, models: list[RiskModel]) -> ModelFigures:
     """Mean over models, by their logits and without a threshold."""
     return mean([of_steps(tested, step_logits(model, tested.stays), probability=False) for model in models])
 
 
 def results(
-    rows: list[tuple[str, Figures]], tried: dict[str, Figures], deleted: Deletion, deaths: int, seeds: int
+    rows: list[tuple[str, ModelFigures]],
+    tried: dict[str, ModelFigures],
+    deleted: Deletion,
+    deaths: int,
+    seeds: int,
 ) -> str:
     lines = [HEAD.format(deaths=deaths, seeds=seeds), COLUMNS, *(line(*row) for row in rows)]
     lines += [TRIED_HEAD, COLUMNS, *(line(*row) for row in tried.items())]
@@ -164,7 +168,7 @@ def verdict(tried: Deletion) -> str:
     )
 
 
-def line(name: str, figures: Figures) -> str:
+def line(name: str, figures: ModelFigures) -> str:
     event1 = f"({figures.event1_best:.3f})"
     if figures.event1 is not None:
         event1 = f"{figures.event1:.3f} {event1}"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from model.datasets.padding import step_hours, step_owners
 from model.datasets.stays import Outcomes
-from model.evaluate.course import Course
+from model.evaluate.labelled_scores import LabelledScores
 from model.evaluate.metrics import FIGURES, Groups, figures
 from model.train.examples import Examples
 
@@ -18,7 +18,7 @@ HOURS = (6.0, 12.0, 24.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class ModelFigures:
     """Of the last scores, but for auroc_6, auroc_12 and auroc_24: of those known by then. event1:
     min(sensitivity, positive predictive value) at a threshold chosen on training data; event1_best: at the
     best one here. ece: 10 bins of equally many patients. None where a score is no probability or has no
@@ -36,14 +36,14 @@ class Figures:
 
 def of_steps(
     examples: Examples, scores: NDArray[np.floating], threshold: float | None = None, probability: bool = True
-) -> Figures:
+) -> ModelFigures:
     """scores: [P + E], of every step, flat in the order of `step_starts`."""
     stays = examples.stays
     outcomes = Outcomes(stays.record_ids, examples.died)
     patients = stays.record_ids[step_owners(stays)].astype(np.int64)
-    course = Course.of(patients, step_hours(stays), scores, outcomes)
-    last, *early = (_known_by(course, until, threshold) for until in (None, *HOURS))
-    return Figures(
+    labelled = LabelledScores.of(patients, step_hours(stays), scores, outcomes)
+    last, *early = (_known_by(labelled, until, threshold) for until in (None, *HOURS))
+    return ModelFigures(
         last["auroc"],
         last["auprc"],
         None if threshold is None else last["event1"],
@@ -53,16 +53,16 @@ def of_steps(
     )
 
 
-def mean(runs: Sequence[Figures]) -> Figures:
+def mean(runs: Sequence[ModelFigures]) -> ModelFigures:
     """Of several runs, figure by figure."""
     columns = {name: [asdict(run)[name] for run in runs] for name in asdict(runs[0])}
-    return Figures(
+    return ModelFigures(
         **{name: None if None in found else float(np.mean(found)) for name, found in columns.items()}
     )
 
 
-def _known_by(course: Course, until: float | None, threshold: float | None) -> dict[str, float]:
+def _known_by(labelled: LabelledScores, until: float | None, threshold: float | None) -> dict[str, float]:
     """`FIGURES` of the last scores known by then, by name."""
-    patients, risks = course.known_by(until)
-    sample = Groups.of(risks, course.died[patients]).sample(np.ones((1, len(risks))))
+    patients, risks = labelled.known_by(until)
+    sample = Groups.of(risks, labelled.died[patients]).sample(np.ones((1, len(risks))))
     return {name: float(found[0]) for name, found in zip(FIGURES, figures(sample, threshold), strict=True)}

@@ -22,7 +22,7 @@ from model.errors import ArtifactError
 from model.risk_model import RiskModel
 from model.train.fit import fit
 from model.train.recipe import Recipe
-from model.train.run import CHECKPOINTS, Recorded, train
+from model.train.run import CHECKPOINTS, RecordedSet, train
 from model.train.teacher import out_of_fold_targets
 
 SHIPPED = Recipe()
@@ -68,9 +68,9 @@ class Runs:
         """Train what is missing, several at a time; with one process, in this one. Blocks for minutes to
         hours."""
         first = [
-            (_rehearsed, self.data, self.rehearsed_folder(seed), recipe)
+            (_calibrated, self.data, self.calibrated_folder(seed), recipe)
             for seed, recipe in self._seeded(SHIPPED)
-            if not _is_made(self.rehearsed_folder(seed), recipe)
+            if not _is_made(self.calibrated_folder(seed), recipe)
         ]
         then = [
             (_light, self.data, self.light_folder(name, seed), seeded, self._teacher(seed))
@@ -81,7 +81,7 @@ class Runs:
         for jobs in (first, then):
             _do(jobs, processes)
 
-    def rehearsed_folder(self, seed: int) -> Path:
+    def calibrated_folder(self, seed: int) -> Path:
         return self.folder / f"a-{seed}"
 
     def light_folder(self, name: str, seed: int) -> Path:
@@ -91,12 +91,12 @@ class Runs:
         return [(seed, replace(recipe, seed=seed)) for seed in range(self.seeds)]
 
     def _teacher(self, seed: int) -> Path:
-        """What the teacher of the rehearsed run said of all patients serves every run of the seed."""
-        return self.rehearsed_folder(seed) / CHECKPOINTS / "model"
+        """What the teacher of the calibrated run predicted for all patients serves every run of the seed."""
+        return self.calibrated_folder(seed) / CHECKPOINTS / "model"
 
-    def rehearsed(self) -> list[RiskModel]:
+    def calibrated(self) -> list[RiskModel]:
         """The shipped recipe's models, calibrated, one a seed."""
-        return [artifact.load(self.rehearsed_folder(seed)) for seed in range(self.seeds)]
+        return [artifact.load(self.calibrated_folder(seed)) for seed in range(self.seeds)]
 
     def light(self, name: str) -> list[RiskModel]:
         """Models of one of `CELLS` or `TRIED`, not calibrated, one a seed."""
@@ -136,15 +136,15 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _rehearsed(data: Path, folder: Path, recipe: Recipe) -> None:
+def _calibrated(data: Path, folder: Path, recipe: Recipe) -> None:
     _clear(folder)
-    train(recipe, Recorded.read(data, "a"), None, folder)
+    train(recipe, RecordedSet.read(data, "a"), None, folder)
 
 
 def _light(data: Path, folder: Path, recipe: Recipe, teacher: Path) -> None:
     """One fit, without what `train` makes of it."""
     _clear(folder)
-    examples = Recorded.read(data, "a").examples()
+    examples = RecordedSet.read(data, "a").examples()
     if recipe.folds:
         examples = replace(examples, targets=out_of_fold_targets(recipe, examples, checkpoints=teacher))
     model = fit(recipe, examples, checkpoint=folder / CHECKPOINTS / "model.pt")

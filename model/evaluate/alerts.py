@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.evaluate.bootstrap import RESAMPLES, Estimate, Floats, estimates
-from model.evaluate.course import Course
 from model.evaluate.curves import Curve
+from model.evaluate.labelled_scores import LabelledScores
 
 HOURS_PER_DAY = 24
 EARLY = (6.0, 12.0, 24.0, 36.0)
@@ -43,13 +43,15 @@ class LeadTime:
     by_hour: Curve
 
 
-def alert_burden(course: Course, alerts: NDArray[np.bool_], resamples: int = RESAMPLES) -> AlertBurden:
-    """alerts: bool [N], which of the scores of `course`, in its order, raise one."""
-    counts = np.add.reduceat(alerts.astype(np.float64), course.starts)
-    first, last = course.spans()
+def alert_burden(
+    labelled: LabelledScores, alerts: NDArray[np.bool_], resamples: int = RESAMPLES
+) -> AlertBurden:
+    """alerts: bool [N], which of the scores of `labelled`, in its order, raise one."""
+    counts = np.add.reduceat(alerts.astype(np.float64), labelled.starts)
+    first, last = labelled.spans()
     alerted = counts > 0
     of_patients = np.stack(
-        [counts, (last - first) / HOURS_PER_DAY, alerted, alerted & course.died, course.died], axis=1
+        [counts, (last - first) / HOURS_PER_DAY, alerted, alerted & labelled.died, labelled.died], axis=1
     )
 
     def statistic(weights: Floats) -> Floats:
@@ -61,11 +63,11 @@ def alert_burden(course: Course, alerts: NDArray[np.bool_], resamples: int = RES
     return AlertBurden(int(alerts.sum()), *estimates(statistic, len(counts), resamples=resamples))
 
 
-def lead_time(course: Course, alerts: NDArray[np.bool_], resamples: int = RESAMPLES) -> LeadTime:
+def lead_time(labelled: LabelledScores, alerts: NDArray[np.bool_], resamples: int = RESAMPLES) -> LeadTime:
     """alerts: as in `alert_burden`."""
-    first_alert = np.minimum.reduceat(np.where(alerts, course.hours, np.inf), course.starts)
-    _, last = course.spans()
-    hours = np.sort((last - first_alert)[course.died])
+    first_alert = np.minimum.reduceat(np.where(alerts, labelled.hours, np.inf), labelled.starts)
+    _, last = labelled.spans()
+    hours = np.sort((last - first_alert)[labelled.died])
     found = hours[np.isfinite(hours)]
     early = np.stack([hours >= least for least in EARLY], axis=1).astype(np.float64)
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from model.datasets.stays import Outcomes, Statics
 from model.evaluate.alerts import HOURS_PER_DAY, AlertBurden, LeadTime, alert_burden, lead_time
 from model.evaluate.bootstrap import RESAMPLES
-from model.evaluate.course import Course
 from model.evaluate.curves import CalibrationBin, Curve, NetBenefit, calibration, net_benefit, precision, roc
 from model.evaluate.horizons import HORIZONS
+from model.evaluate.labelled_scores import LabelledScores
 from model.evaluate.metrics import Metrics, best_threshold, measure
 from model.evaluate.subgroups import Subgroup, subgroups
 
@@ -54,7 +54,7 @@ class AlertFigures:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """scores, patients, deaths, patient_days: what was evaluated. unscored, unknown: as in `Course`.
+    """scores, patients, deaths, patient_days: what was evaluated. unscored, unknown: as in `LabelledScores`.
     subgroups: of the last scores, empty without statics. alerts: None without a threshold."""
 
     scores: int
@@ -85,31 +85,31 @@ def assess(
     alerting: Alerting | None = None,
     resamples: int = RESAMPLES,
 ) -> Figures:
-    """All figures of scores, against death in hospital. The columns are those of `Course.of`.
+    """All figures of scores, against death in hospital. The columns are those of `LabelledScores.of`.
 
     resamples: of each interval. Raises `DatasetError` where no scored patient has an outcome.
     """
-    course = Course.of(patients, hours, risks, outcomes)
+    labelled = LabelledScores.of(patients, hours, risks, outcomes)
     threshold = alerting.threshold if alerting else None
-    known, last = course.known_by(None)
-    first_hour, last_hour = course.spans()
+    known, last = labelled.known_by(None)
+    first_hour, last_hour = labelled.spans()
     return Figures(
-        scores=len(course),
+        scores=len(labelled),
         patients=len(known),
-        deaths=int(course.died.sum()),
+        deaths=int(labelled.died.sum()),
         patient_days=float((last_hour - first_hour).sum() / HOURS_PER_DAY),
-        unscored=course.unscored,
-        unknown=course.unknown,
+        unscored=labelled.unscored,
+        unknown=labelled.unknown,
         resamples=resamples,
-        horizons=tuple(_at(course, until, threshold, resamples) for until in (*HORIZONS, None)),
-        subgroups=subgroups(course.record_ids, last, course.died, statics, resamples) if statics else (),
-        alerts=_alerts(course, alerting, resamples) if alerting else None,
+        horizons=tuple(_at(labelled, until, threshold, resamples) for until in (*HORIZONS, None)),
+        subgroups=subgroups(labelled.record_ids, last, labelled.died, statics, resamples) if statics else (),
+        alerts=_alerts(labelled, alerting, resamples) if alerting else None,
     )
 
 
-def _at(course: Course, until: float | None, threshold: float | None, resamples: int) -> AtHorizon:
-    patients, risks = course.known_by(until)
-    died = course.died[patients]
+def _at(labelled: LabelledScores, until: float | None, threshold: float | None, resamples: int) -> AtHorizon:
+    patients, risks = labelled.known_by(until)
+    died = labelled.died[patients]
     mixed = bool(0 < died.sum() < len(died))
     return AtHorizon(
         hours=until,
@@ -122,12 +122,12 @@ def _at(course: Course, until: float | None, threshold: float | None, resamples:
     )
 
 
-def _alerts(course: Course, alerting: Alerting, resamples: int) -> AlertFigures:
-    raised = alerting.raised[course.order]
+def _alerts(labelled: LabelledScores, alerting: Alerting, resamples: int) -> AlertFigures:
+    raised = alerting.raised[labelled.order]
     return AlertFigures(
         threshold=alerting.threshold,
         rule=alerting.rule,
-        with_policy=alert_burden(course, raised, resamples),
-        without_policy=alert_burden(course, course.risks >= alerting.threshold, resamples),
-        lead_time=lead_time(course, raised, resamples),
+        with_policy=alert_burden(labelled, raised, resamples),
+        without_policy=alert_burden(labelled, labelled.risks >= alerting.threshold, resamples),
+        lead_time=lead_time(labelled, raised, resamples),
     )

@@ -13,7 +13,7 @@ from sklearn.metrics import (  # type: ignore[import-untyped]
 
 from model.datasets.padding import step_hours, step_owners
 from model.datasets.stays import Outcomes, Stays
-from model.evaluate.course import Course
+from model.evaluate.labelled_scores import LabelledScores
 from model.evaluate.offline import step_risks
 from model.risk_model import RiskModel
 
@@ -60,16 +60,16 @@ def evaluate(
 ) -> Evaluation:
     """For each patient the last score at or before each horizon counts, against death in hospital.
 
-    The columns are those of `Course.of`; of scores at the same hour the later row counts. Raises
+    The columns are those of `LabelledScores.of`; of scores at the same hour the later row counts. Raises
     `DatasetError` where no scored patient has an outcome.
     """
-    course = Course.of(patients, hours, risks, outcomes)
+    labelled = LabelledScores.of(patients, hours, risks, outcomes)
     return Evaluation(
-        scores=len(course),
-        patients=len(course.record_ids),
-        unscored=course.unscored,
-        unknown=course.unknown,
-        horizons=tuple(_horizon(course, until) for until in (*HORIZONS, None)),
+        scores=len(labelled),
+        patients=len(labelled.record_ids),
+        unscored=labelled.unscored,
+        unknown=labelled.unknown,
+        horizons=tuple(_horizon(labelled, until) for until in (*HORIZONS, None)),
     )
 
 
@@ -92,9 +92,9 @@ def hours_since_first(patients: NDArray[np.int64], observed_at: NDArray[np.int64
     return np.asarray((observed_at - first[inverse]) / _MS_PER_HOUR)
 
 
-def _horizon(course: Course, until: float | None) -> Horizon:
-    patients, risks = course.known_by(until)
-    died = course.died[patients]
+def _horizon(labelled: LabelledScores, until: float | None) -> Horizon:
+    patients, risks = labelled.known_by(until)
+    died = labelled.died[patients]
     mixed = 0 < died.sum() < len(died)
     return Horizon(
         hours=until,

@@ -29,7 +29,7 @@ Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ProcessGroup:
     """This process's place among `size` ranks. device: where its model lies."""
 
     rank: int = 0
@@ -37,12 +37,12 @@ class Group:
     device: torch.device = CPU
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the rank that writes and speaks."""
         return self.rank == 0
 
     @property
-    def part(self) -> slice:
+    def shard(self) -> slice:
         """This rank's of any sequence: every `size`-th. Parts differ in length by one at most; of a short
         sequence some ranks have none."""
         return slice(self.rank, None, self.size)
@@ -66,20 +66,20 @@ class Group:
         self.add([summed])
         return summed.item()
 
-    def shared(self, make: Callable[[], Made]) -> Made:
+    def broadcast(self, make: Callable[[], Made]) -> Made:
         """What `make` returns on the first rank, on all of them. The others do not call it."""
         if self.size == 1:
             return make()
-        box = [make() if self.leads else None]
+        box = [make() if self.is_main else None]
         distributed.broadcast_object_list(box, device=self.device)
         return box[0]  # type: ignore[return-value]
 
 
-ALONE = Group()
+ALONE = ProcessGroup()
 
 
 @contextmanager
-def joined() -> Iterator[Group]:
+def process_group() -> Iterator[ProcessGroup]:
     """The group that the launcher made of this and other processes; `ALONE` without one.
 
     NCCL with a GPU for each of this machine's ranks, else Gloo on CPUs. Raises `PeerError` where another
@@ -91,7 +91,7 @@ def joined() -> Iterator[Group]:
     device = _device()
     try:
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-        yield Group(distributed.get_rank(), distributed.get_world_size(), device)
+        yield ProcessGroup(distributed.get_rank(), distributed.get_world_size(), device)
     except RuntimeError as error:
         if not _is_of_a_peer(error):
             raise

@@ -21,14 +21,14 @@ from model.features import Normalisation
 from model.risk_model import RiskModel
 from model.train import public
 from model.train.checkpoint import Checkpoint
-from model.train.distributed import ALONE, Group
+from model.train.distributed import ALONE, ProcessGroup
 from model.train.examples import RAMP_HOURS, Examples
-from model.train.private import Plan, PrivateGradient
+from model.train.private import PrivacyPlan, PrivateGradient
 from model.train.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class EpochProgress:
     """Told after each epoch. losses are means a patient; loss is None where training is private,
     validation_loss without validation."""
 
@@ -38,7 +38,7 @@ class Progress:
     validation_loss: float | None
 
 
-Report = Callable[[Progress], None]
+Report = Callable[[EpochProgress], None]
 
 
 def fit(
@@ -48,8 +48,8 @@ def fit(
     *,
     checkpoint: Path | None = None,
     report: Report = lambda _: None,
-    group: Group = ALONE,
-    plan: Plan | None = None,
+    group: ProcessGroup = ALONE,
+    plan: PrivacyPlan | None = None,
 ) -> RiskModel:
     """The averaged weights of the epoch with the least validation loss (of the last without validation).
 
@@ -67,23 +67,23 @@ def fit(
     identity = {**asdict(recipe), "data": examples.digest(), "parameters": parameters}
     identity |= {"validation": validation.digest()} if validation else {}
     identity |= {"plan": asdict(plan)} if plan else {}
-    saved = Checkpoint(checkpoint if group.leads else None, identity)
-    run.restore(group.shared(saved.read))
+    saved = Checkpoint(checkpoint if group.is_main else None, identity)
+    run.restore(group.broadcast(saved.read))
     while run.epoch < recipe.epochs and run.stale < recipe.patience:
         loss = run.train_epoch()
         validation_loss = mean_loss(run.average, recipe, validation, group) if validation else None
         run.keep(validation_loss)
         saved.write(run.state())
-        report(Progress(run.epoch, recipe.epochs, None if plan else loss, validation_loss))
+        report(EpochProgress(run.epoch, recipe.epochs, None if plan else loss, validation_loss))
     return run.best.eval().cpu()
 
 
-def mean_loss(model: RiskModel, recipe: Recipe, examples: Examples, group: Group = ALONE) -> float:
+def mean_loss(model: RiskModel, recipe: Recipe, examples: Examples, group: ProcessGroup = ALONE) -> float:
     """The loss of training, over all patients, without updating anything."""
     model.eval()
     total = 0.0
     with torch.inference_mode():
-        for patients in ordered_batches(examples.stays, 128)[group.part]:
+        for patients in ordered_batches(examples.stays, 128)[group.shard]:
             total += float(_loss(model, recipe, examples, patients)) * len(patients)
     return group.total(total) / len(examples.stays)
 
@@ -106,7 +106,9 @@ BatchLoss = Callable[[nn.Module, NDArray[np.int64]], Tensor]
 class _BatchGradient:
     """Of the mean loss over each batch, of which every rank takes its part."""
 
-    def __init__(self, recipe: Recipe, model: RiskModel, loss: BatchLoss, stays: Stays, group: Group) -> None:
+    def __init__(
+        self, recipe: Recipe, model: RiskModel, loss: BatchLoss, stays: Stays, group: ProcessGroup
+    ) -> None:
         self._recipe, self._model, self._loss, self._stays, self._group = recipe, model, loss, stays, group
         self._parallel = group.parallel(model)
 
@@ -116,7 +118,7 @@ class _BatchGradient:
     def set(self, patients: NDArray[np.int64]) -> float:
         """Give every parameter its gradient; the summed loss of this rank's patients. A rank without any
         takes part with one that weighs nothing: the others wait for it."""
-        mine = patients[self._group.part]
+        mine = patients[self._group.shard]
         loss = self._loss(self._parallel, mine if len(mine) else patients[:1])
         self._model.zero_grad()
         (loss * (self._group.size * len(mine) / len(patients))).backward()  # type: ignore[no-untyped-call]
@@ -128,7 +130,12 @@ class _Run:
     """The moving parts of a fit. average: what is evaluated; best: the average that is kept so far."""
 
     def __init__(
-        self, recipe: Recipe, model: RiskModel, examples: Examples, group: Group, plan: Plan | None
+        self,
+        recipe: Recipe,
+        model: RiskModel,
+        examples: Examples,
+        group: ProcessGroup,
+        plan: PrivacyPlan | None,
     ) -> None:
         self.recipe, self.model, self.examples, self.group = recipe, model.to(group.device), examples, group
         self.shown = examples

@@ -18,7 +18,7 @@ from pydantic import JsonValue
 from torch import Tensor, nn
 
 from model.errors import RecipeError
-from model.train.distributed import Group
+from model.train.distributed import ProcessGroup
 from model.train.examples import Examples
 from model.train.recipe import Recipe
 
@@ -49,7 +49,7 @@ for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PrivacyPlan:
     """What a whole run spends: all of its `steps`, whether it takes them or stops before.
 
     epsilon, delta: the guarantee. clip: norm to which a patient's gradient is clipped. noise_multiplier: the
@@ -88,7 +88,7 @@ class Privacy:
     delta: float | None = None
     clip: float = CLIP
 
-    def plan(self, recipe: Recipe, patients: int) -> Plan:
+    def plan(self, recipe: Recipe, patients: int) -> PrivacyPlan:
         """The least noise with which the recipe's epochs over so many patients keep the promise. Raises
         `RecipeError` where there is none, or the recipe has a teacher."""
         if recipe.folds:
@@ -104,7 +104,7 @@ class Privacy:
         rate = min(1.0, recipe.batch_size / patients)
         steps = recipe.epochs * batches_an_epoch(rate)
         noise = least_noise(self.epsilon, delta, rate, steps)
-        return Plan(spent(noise, delta, rate, steps), delta, self.clip, noise, rate, steps)
+        return PrivacyPlan(spent(noise, delta, rate, steps), delta, self.clip, noise, rate, steps)
 
 
 def batches_an_epoch(sample_rate: float) -> int:
@@ -165,17 +165,17 @@ class PrivateGradient:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: PrivacyPlan,
         model: nn.Module,
         loss: StayLoss,
         patients: int,
-        group: Group,
+        group: ProcessGroup,
         rng: np.random.Generator | None = None,
     ) -> None:
         self._plan, self._loss, self._group = plan, loss, group
         self._parameters = list(model.parameters())
         self._expected = plan.sample_rate * patients
-        self._patients = np.arange(patients)[group.part]
+        self._patients = np.arange(patients)[group.shard]
         self._rng = rng or np.random.default_rng()
 
     def batches(self, _: np.random.Generator) -> list[NDArray[np.int64]]:
@@ -189,7 +189,7 @@ class PrivateGradient:
         for patient in patients:
             gradient = torch.autograd.grad(self._loss(int(patient)), self._parameters)
             torch._foreach_add_(sums, clipped(gradient, self._plan.clip))
-        if self._group.leads:
+        if self._group.is_main:
             torch._foreach_add_(sums, [self._noise(part) for part in sums])
         self._group.add(sums)
         for parameter, part in zip(self._parameters, sums, strict=True):

@@ -15,16 +15,16 @@ class Recipe:
     epochs: most passes over the stays; the learning rate ends its cycle with the last.
     patience: epochs without a better validation loss after which training ends.
     folds: folds in which the teacher scores the stays that it did not learn from; 0: no teacher.
-    label_weight: weight of the outcome beside the teacher's score, where there is a teacher.
-    hindsight: share of the teacher's score that is not of the step but of the end of the stay: what could be
-        known then is nearer to the outcome, and less a matter of chance than it.
+    label_weight: weight of the outcome beside the teacher's score, if there is a teacher.
+    hindsight: share of the teacher's score that is taken at the end of the stay and not at the step: a target
+        distilled from the future, nearer to the outcome than the step's score and less random than it.
     early_weight: weight of a step at admission, relative to 1 at 48 h; linear between and beyond. In the
         loss and in calibration.
     positive_weight: weight of the loss on deaths (they are one in seven); calibration takes it out of the
         risk again.
     variable_dropout: chance of each variable to be hidden for a whole stay while training.
-    calibration_folds: folds in which the run is rehearsed, so that every patient is scored by a model that
-        has not seen it: what calibration, alert threshold and warm-up are fitted on without another set.
+    calibration_folds: folds of cross-fitting, in which every patient is scored by a model that has not seen
+        it: what calibration, alert threshold and warm-up are fitted on without another set.
     average_decay: of the exponential moving average of the weights, which is the model that is kept.
     """
 

@@ -21,11 +21,11 @@ from model.evaluate.offline import calibrated, step_logits
 from model.reference import Reference
 from model.risk_model import RiskModel
 from model.train.calibration import calibrate, centre
-from model.train.distributed import ALONE, Group
+from model.train.distributed import ALONE, ProcessGroup
 from model.train.examples import Examples
-from model.train.fit import Progress, fit
+from model.train.fit import EpochProgress, fit
 from model.train.operating import alert_threshold, warm_after
-from model.train.private import Plan
+from model.train.private import PrivacyPlan
 from model.train.recipe import Recipe
 from model.train.teacher import out_of_fold_targets
 
@@ -33,7 +33,7 @@ CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
+class RecordedSet:
     """A set of recorded stays, free of implausible values, and its outcomes."""
 
     name: str
@@ -41,7 +41,7 @@ class Recorded:
     outcomes: Outcomes
 
     @classmethod
-    def read(cls, data: Path, names: str) -> Recorded:
+    def read(cls, data: Path, names: str) -> RecordedSet:
         """Set of PhysioNet 2012 in `data`, or several as one ("a+b"). Raises `DatasetError`."""
         sets = names.split("+")
         stays = [drop_implausible(physionet2012.read(data, name)) for name in sets]
@@ -54,14 +54,14 @@ class Recorded:
 
 def train(
     recipe: Recipe,
-    learnt: Recorded,
-    validation: Recorded | None,
+    learnt: RecordedSet,
+    validation: RecordedSet | None,
     out: Path,
     *,
     taught: Callable[[int], None] = lambda _: None,
-    fitted: Callable[[Progress], None] = lambda _: None,
-    group: Group = ALONE,
-    plan: Plan | None = None,
+    fitted: Callable[[EpochProgress], None] = lambda _: None,
+    group: ProcessGroup = ALONE,
+    plan: PrivacyPlan | None = None,
 ) -> tuple[RiskModel, Evaluation]:
     """Train on `learnt`, write the artifact to `out`; the model and its figures on patients not learnt from.
 
@@ -82,13 +82,13 @@ def train(
         model = work.fit(examples, "model", validation.examples())
         logits = step_logits(model, validation.stays)
     else:
-        logits, seen = work.rehearse(examples)
+        logits, seen = work.cross_fit(examples)
         model = work.fit(examples, "model")
         centre(model, examples, seen, step_logits(model, learnt.stays), recipe.early_weight)
     risks = _settle(model, recipe, held_out, logits)
     model.reference = None if plan else Reference.fit(learnt.stays.values, risks)
     figures = evaluate_steps(risks, held_out.stays, held_out.outcomes)
-    if group.leads:
+    if group.is_main:
         artifact.save(model, out, _card(recipe, learnt, validation, figures, plan))
     return model, figures
 
@@ -100,12 +100,12 @@ class _Work:
     recipe: Recipe
     checkpoints: Path
     taught: Callable[[int], None]
-    fitted: Callable[[Progress], None]
-    group: Group
-    plan: Plan | None
+    fitted: Callable[[EpochProgress], None]
+    group: ProcessGroup
+    plan: PrivacyPlan | None
     rounds: int = 0
 
-    def rehearse(self, examples: Examples) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def cross_fit(self, examples: Examples) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Logits of every step [P + E] by the model that did not learn from the patient, and the mean of
         those by the models that did."""
         owner = step_owners(examples.stays)
@@ -121,7 +121,7 @@ class _Work:
     def fit(self, examples: Examples, name: str, validation: Examples | None = None) -> RiskModel:
         checkpoints, before = self.checkpoints / name, self.rounds
         if self.recipe.folds:
-            targets = self.group.shared(
+            targets = self.group.broadcast(
                 lambda: out_of_fold_targets(
                     self.recipe,
                     examples,
@@ -142,7 +142,9 @@ class _Work:
         )
 
 
-def _check(recipe: Recipe, learnt: Recorded, validation: Recorded | None, plan: Plan | None) -> None:
+def _check(
+    recipe: Recipe, learnt: RecordedSet, validation: RecordedSet | None, plan: PrivacyPlan | None
+) -> None:
     """Before hours are spent: what cannot be trained, or would be judged by patients that it learnt from."""
     if plan and not validation:
         raise RecipeError(
@@ -160,14 +162,14 @@ def _check(recipe: Recipe, learnt: Recorded, validation: Recorded | None, plan: 
         _check_size(validation, 1)
 
 
-def _check_size(part: Recorded, least: int) -> None:
+def _check_size(part: RecordedSet, least: int) -> None:
     died = part.examples().died
     if min(died.sum(), (~died).sum()) < least:
         raise DatasetError(f"set {part.name} needs {least} who died and {least} who survived at least")
 
 
 def _settle(
-    model: RiskModel, recipe: Recipe, held_out: Recorded, logits: NDArray[np.float32]
+    model: RiskModel, recipe: Recipe, held_out: RecordedSet, logits: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Fit what is fitted on held-out patients, given the logits of their steps; the risks of those steps."""
     examples = held_out.examples()
@@ -179,10 +181,14 @@ def _settle(
 
 
 def _card(
-    recipe: Recipe, learnt: Recorded, validation: Recorded | None, figures: Evaluation, plan: Plan | None
+    recipe: Recipe,
+    learnt: RecordedSet,
+    validation: RecordedSet | None,
+    figures: Evaluation,
+    plan: PrivacyPlan | None,
 ) -> artifact.Card:
-    rehearsed = f"set {learnt.name} in {recipe.calibration_folds} folds"
-    held_out = f"set {validation.name}" if validation else rehearsed
+    cross_fitted = f"set {learnt.name} in {recipe.calibration_folds} folds"
+    held_out = f"set {validation.name}" if validation else cross_fitted
     metrics: dict[str, JsonValue] = {
         f"{held_out}, {'last score' if horizon.hours is None else f'{horizon.hours:g} h'}": {
             "auroc": _rounded(horizon.auroc),

@@ -20,7 +20,7 @@ from stream.kafka.tail import partitions
 from stream.settings import Settings
 from stream.synthetic.delivery import DeliveryCount, deliver
 from stream.synthetic.pacing import Pace
-from stream.synthetic.recorded import Recorded
+from stream.synthetic.recorded import RecordedFeed
 
 
 @takes_settings(*KAFKA, "observations_topic")
@@ -59,9 +59,9 @@ def replay(
     except DatasetError as error:
         raise DataError(str(error)) from error
     stagger_ms = int(stagger * 60_000)
-    span_ms = Recorded(stays, 0, stagger_ms).end_ms
+    span_ms = RecordedFeed(stays, 0, stagger_ms).end_ms
     start_ms = _millis(start) if start else int(time.time() * 1000) - span_ms
-    recorded = Recorded(stays, start_ms, stagger_ms, settings.observations_topic)
+    recorded = RecordedFeed(stays, start_ms, stagger_ms, settings.observations_topic)
     pace = Pace(start_ms, speed) if speed else None
     stop = stop_on_signals()
     with closing(make_sink(settings)) as sink, DeliveryCount(f"replay {name}", len(recorded)) as counter:

@@ -19,9 +19,9 @@ from stream.inspect.future_events import refused_as_future
 from stream.kafka.admin import partition_count
 from stream.kafka.clients import make_admin, make_source
 from stream.kafka.topics import specs
-from stream.rewarm.agreement import FAR, Figures
+from stream.rewarm.agreement import FAR, Comparison
 from stream.rewarm.follower import build_follower
-from stream.rewarm.progress import Progress, Standing, Tap
+from stream.rewarm.progress import RewarmProgress, Standing, Tap
 from stream.settings import Settings
 from stream.worker.worker import Worker
 
@@ -74,11 +74,11 @@ def _follow(
     as_json: bool,
 ) -> Standing:
     """Until the new states are complete or `stop` is set."""
-    watch = Progress(settings, beside, worker.model_hash, tap, every)
+    progress = RewarmProgress(settings, beside, worker.model_hash, tap, every)
 
     def report() -> None:
         try:
-            for standing in watch.reports(stop):
+            for standing in progress.reports(stop):
                 typer.echo(json.dumps(_as_object(standing)) if as_json else _as_text(standing, beside))
         finally:
             stop.set()
@@ -87,7 +87,7 @@ def _follow(
     worker.run(stop, check_topics=True)
     wait([reporting], JOIN_TIMEOUT_S)
     raise_failure(reporting)
-    return watch.standing
+    return progress.standing
 
 
 def _make_changelog_topic(settings: Settings) -> None:
@@ -118,7 +118,7 @@ def _as_text(standing: Standing, beside: str) -> str:
     return "; ".join([*parts, _agreement(standing.agreement)])
 
 
-def _agreement(figures: Figures) -> str:
+def _agreement(figures: Comparison) -> str:
     if not figures.compared:
         return "no scores compared yet"
     return (

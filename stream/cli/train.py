@@ -15,11 +15,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from model.errors import DatasetError, PeerError, RecipeError
 from model.train import fit
-from model.train.distributed import joined
+from model.train.distributed import process_group
 from model.train.private import CLIP, Privacy
 from model.train.private import RECIPE as PRIVATE
 from model.train.recipe import Recipe
-from model.train.run import Recorded
+from model.train.run import RecordedSet
 from model.train.run import train as run
 from stream.console.options import Json
 from stream.errors import DataError, SettingsError, VitalstreamError
@@ -125,12 +125,12 @@ def train(
     recipe = _recipe(PRIVATE if privacy else DEFAULT, context, given)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with joined() as group:
-            learnt = Recorded.read(data, learn)
-            held_out = Recorded.read(data, validate) if validate else None
+        with process_group() as group:
+            learnt = RecordedSet.read(data, learn)
+            held_out = RecordedSet.read(data, validate) if validate else None
             plan = privacy.plan(recipe, len(learnt.stays)) if privacy else None
             rounds = 1 if held_out else 1 + recipe.calibration_folds
-            with _Bars(recipe, shown=group.leads, rounds=rounds) as bars:
+            with _Bars(recipe, shown=group.is_main, rounds=rounds) as bars:
                 model, figures = run(
                     recipe,
                     learnt,
@@ -149,7 +149,7 @@ def train(
         raise VitalstreamError(str(error)) from error
     except OSError as error:
         raise DataError(f"cannot write the model to {out}: {error.strerror}") from error
-    if not group.leads:
+    if not group.is_main:
         return
     if as_json:
         told = {"privacy": plan.to_json()} if plan else {}
@@ -211,7 +211,7 @@ class _Bars:
     def taught(self, folds: int) -> None:
         self._progress.update(self._folds, completed=folds)
 
-    def fitted(self, progress: fit.Progress) -> None:
+    def fitted(self, progress: fit.EpochProgress) -> None:
         told = "epochs"
         if progress.loss is not None:
             told += f", loss {progress.loss:.4f}"

@@ -140,8 +140,8 @@ class Decoder:
     def _take_odd(self, found: _Sorted, row: int, value: bytes | None) -> None:
         try:
             event, dropped = reasons.validate(value, self._max_bytes)
-        except reasons.Refusal as refusal:
-            found.refused[row] = refusal.code
+        except reasons.InvalidRecord as invalid:
+            found.refused[row] = invalid.code
             return
         found.dropped[row] = dropped
         if not isinstance(event, Observation):

@@ -22,7 +22,7 @@ LONGEST_INTEGER = 400
 Event = Observation | Admission | Transfer | Discharge
 
 
-class Refusal(Exception):
+class InvalidRecord(Exception):
     """Carries the reason out of the slow path; never leaves the stage."""
 
     def __init__(self, code: Code) -> None:
@@ -32,11 +32,11 @@ class Refusal(Exception):
 
 def validate(value: bytes | None, max_bytes: int) -> tuple[Event, Counter[Dropped]]:
     """Parse one record's value by the contract. The event, and how many of its fields were left out because
-    they cannot be read. Raises `Refusal` with the first reason found."""
+    they cannot be read. Raises `InvalidRecord` with the first reason found."""
     if not value:
-        raise Refusal(Code.EMPTY)
+        raise InvalidRecord(Code.EMPTY)
     if len(value) > max_bytes:
-        raise Refusal(Code.TOO_LARGE)
+        raise InvalidRecord(Code.TOO_LARGE)
     parsed = _parse(value)
     try:
         return PATIENT_EVENT.validate_python(parsed), Counter()
@@ -45,7 +45,7 @@ def validate(value: bytes | None, max_bytes: int) -> tuple[Event, Counter[Droppe
     try:
         return PATIENT_EVENT.validate_python(parsed), dropped
     except ValidationError as error:
-        raise Refusal(_code(error)) from None
+        raise InvalidRecord(_code(error)) from None
 
 
 def _without(parsed: Any, error: ValidationError) -> Iterator[Dropped]:
@@ -74,15 +74,15 @@ def _parse(value: bytes) -> Any:
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
-        raise Refusal(Code.NOT_UTF8) from None
+        raise InvalidRecord(Code.NOT_UTF8) from None
     try:
         parsed = json.loads(text, parse_int=_integer)
     except RecursionError:
-        raise Refusal(Code.TOO_DEEP) from None
+        raise InvalidRecord(Code.TOO_DEEP) from None
     except ValueError:
-        raise Refusal(Code.NOT_JSON) from None
+        raise InvalidRecord(Code.NOT_JSON) from None
     if _deeper_than(parsed, MAX_DEPTH):
-        raise Refusal(Code.TOO_DEEP)
+        raise InvalidRecord(Code.TOO_DEEP)
     return parsed
 
 

@@ -20,7 +20,7 @@ from stream.kafka.tail import Tail
 from stream.metrics import Metrics
 from stream.settings import Settings, load
 from stream.synthetic.delivery import deliver
-from stream.synthetic.pacing import Pace, Timeline
+from stream.synthetic.pacing import EventFeed, Pace
 from stream.ward.board import Board
 from stream.ward.screen import Screen
 from stream.ward.terminal import Status
@@ -36,7 +36,7 @@ JOIN_TIMEOUT_S = 30.0
 
 
 class DemoSession:
-    """Sends timelines to the worker and shows what comes back. Made by `open_session`."""
+    """Sends feeds to the worker and shows what comes back. Made by `open_session`."""
 
     def __init__(
         self,
@@ -54,12 +54,12 @@ class DemoSession:
         self._events, self._scores, self._letters = tails
 
     def run_phase(
-        self, title: str, timeline: Timeline, start_ms: int, until_ms: int, speed: float | None
+        self, title: str, feed: EventFeed, start_ms: int, until_ms: int, speed: float | None
     ) -> None:
         """Send what happens from `start_ms` until `until_ms`, at `speed` times the clock (None: at once), and
         show the board until every event has come back, or for five seconds nothing more has."""
         phase = Phase(title, start_ms, until_ms, speed, self.tally)
-        send = partial(deliver, timeline, self._sink, self._stop, self.tally.sending, phase.pace, until_ms)
+        send = partial(deliver, feed, self._sink, self._stop, self.tally.sending, phase.pace, until_ms)
         producer = spawn("producer", send)
         try:
             while not producer.done():

@@ -41,7 +41,7 @@ class Topic:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ConsumerGroup:
     """A consumer group. stable: it is not rebalancing, nor empty. members: what each owns, partitions by
     topic."""
 
@@ -73,7 +73,7 @@ class Admin(Protocol):
     def broker_config(self) -> dict[str, str]:
         """All settings of one of the brokers, without secrets."""
 
-    def group(self, name: str) -> Group:
+    def group(self, name: str) -> ConsumerGroup:
         """A consumer group; one that does not exist has no members."""
 
     def close(self) -> None: ...

@@ -14,7 +14,7 @@ MOST_WAITING = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Comparison:
     """compared: scores. correlation: Pearson's, NaN before there are two. mean_difference: mean absolute
     difference of the risks. far: share that differs by more than `FAR`. old, new: mean risks."""
 
@@ -50,14 +50,14 @@ class Agreement:
         """Scores of the running model that wait for those of the new one."""
         return len(self._old[partition].offsets)
 
-    def figures(self) -> Figures:
+    def figures(self) -> Comparison:
         compared = int(self._sums[0])
         if not compared:
-            return Figures(0, *[float("nan")] * 5)
+            return Comparison(0, *[float("nan")] * 5)
         old, new, old2, new2, product, difference, far = (self._sums[1:] / compared).tolist()
         spread = np.sqrt(max(old2 - old * old, 0) * max(new2 - new * new, 0))
         correlation = (product - old * new) / spread if spread else float("nan")
-        return Figures(compared, float(correlation), difference, far, old, new)
+        return Comparison(compared, float(correlation), difference, far, old, new)
 
     def _pair(self, partition: int) -> None:
         old, new = self._old[partition], self._new[partition]

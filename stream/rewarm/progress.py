@@ -22,7 +22,7 @@ from stream.kafka.admin import partition_count
 from stream.kafka.clients import make_admin, make_source
 from stream.kafka.source import Source
 from stream.kafka.tail import BATCH, EARLIEST, POLL_S
-from stream.rewarm.agreement import Agreement, Figures
+from stream.rewarm.agreement import Agreement, Comparison
 from stream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ class Standing:
     seconds_left: float | None
     caught_up: bool
     complete: bool
-    agreement: Figures
+    agreement: Comparison
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class _Pace:
     at: float = field(default_factory=time.monotonic)
 
 
-class Progress:
+class RewarmProgress:
     """model_hash: the new model's. every: seconds between reports. Its methods are for one thread."""
 
     def __init__(self, settings: Settings, beside: str, model_hash: str, tap: Tap, every: float) -> None:

@@ -1,4 +1,4 @@
-"""Sending a timeline to a sink, at its pace, and telling how far it is."""
+"""Sends a feed to a sink, at its pace, and reports how far it is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rich.progress import (
 
 from stream.columns.records import Outgoing
 from stream.kafka.sink import Sink
-from stream.synthetic.pacing import Pace, Timeline
+from stream.synthetic.pacing import EventFeed, Pace
 
 BATCH = 8192
 WAIT_S = 0.02
@@ -33,7 +33,7 @@ FOREVER_MS = 1 << 62
 
 
 def deliver(
-    timeline: Timeline,
+    feed: EventFeed,
     sink: Sink,
     stop: threading.Event,
     sending: Callable[[Outgoing], None],
@@ -45,7 +45,7 @@ def deliver(
     `BrokerError`."""
     while not stop.is_set():
         now = min(pace.now_ms(), until_ms) if pace else until_ms
-        batch = timeline.tick(now, BATCH)
+        batch = feed.tick(now, BATCH)
         if len(batch):
             sending(batch)
             sink.send(batch)

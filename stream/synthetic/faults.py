@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stream.columns.records import Outgoing
 from stream.synthetic import spoiling
-from stream.synthetic.pacing import Timeline
+from stream.synthetic.pacing import EventFeed
 
 MINUTE_MS = 60_000
 OBSERVATION, DISCHARGE = b'{"type":"observation"', b'{"type":"discharge"'
@@ -73,12 +73,12 @@ class _Waiting(NamedTuple):
 
 
 class Faulty:
-    """A timeline in which things go wrong by `shares`. The same seed gives the same faults, however the calls
+    """A feed in which things go wrong by `shares`. The same seed gives the same faults, however the calls
     of `tick` divide the events; `counts` is how many of each were given so far, by the names of `Shares`."""
 
-    def __init__(self, timeline: Timeline, shares: Shares, seed: int) -> None:
+    def __init__(self, feed: EventFeed, shares: Shares, seed: int) -> None:
         self.counts = Counter(dict.fromkeys((field.name for field in fields(Shares)), 0))
-        self._timeline, self._shares = timeline, shares
+        self._feed, self._shares = feed, shares
         children = np.random.SeedSequence(seed).spawn(2)
         self._drawn, self._which = (np.random.default_rng(child) for child in children)
         _, _, repeated, *others = astuple(shares)
@@ -94,12 +94,12 @@ class Faulty:
 
     def due(self, until_ms: int) -> int:
         """Events that are due, without what goes wrong."""
-        return self._timeline.due(until_ms)
+        return self._feed.due(until_ms)
 
     def tick(self, until_ms: int, limit: int) -> Outgoing:
-        """As the timeline's; `limit` does not count what comes besides, nor what is held back."""
+        """As the feed's; `limit` does not count what comes besides, nor what is held back."""
         self._out = []
-        while len(sound := self._timeline.tick(until_ms, limit)):
+        while len(sound := self._feed.tick(until_ms, limit)):
             self._send(sound)
             if self._out:
                 break

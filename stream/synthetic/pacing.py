@@ -9,7 +9,7 @@ from typing import Protocol
 from stream.columns.records import Outgoing
 
 
-class Timeline(Protocol):
+class EventFeed(Protocol):
     """Events that are given in order of time: a synthetic ward, or recorded stays."""
 
     def due(self, until_ms: int) -> int: ...

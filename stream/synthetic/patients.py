@@ -64,22 +64,22 @@ def _share(numbers: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
     return np.asarray(np.ceil((numbers + 1) * share) > np.ceil(numbers * share))
 
 
-def _spread(chance: np.random.Generator, limits: Range, size: int) -> NDArray[np.float64]:
+def _spread(rng: np.random.Generator, limits: Range, size: int) -> NDArray[np.float64]:
     """One number from each of `size` equal parts of the range, in any order."""
     low, high = limits
-    return low + (high - low) * (chance.permutation(size) + chance.random(size)) / size
+    return low + (high - low) * (rng.permutation(size) + rng.random(size)) / size
 
 
-def _fates(number: int, size: int, chance: np.random.Generator, scenario: Scenario) -> NDArray[np.void]:
+def _fates(number: int, size: int, rng: np.random.Generator, scenario: Scenario) -> NDArray[np.void]:
     numbers = np.arange(number, number + size)
     ill = _share(numbers, scenario.deteriorating)
     cases = np.ceil(numbers * scenario.deteriorating).astype(np.int64)
     arresting = ill & _share(cases, scenario.arresting)
     arrests = np.ceil(cases * scenario.arresting).astype(np.int64)
-    drawn = {name: chance.uniform(*limits, size) for name, limits in scenario.lengths().items()}
+    drawn = {name: rng.uniform(*limits, size) for name, limits in scenario.lengths().items()}
     fates = np.zeros(size, FATE)
-    fates["course"] = np.where(ill, chance.integers(1, len(Course), size), Course.STABLE)
-    fates["strength"] = chance.uniform(0.85, 1.15, size)
+    fates["course"] = np.where(ill, rng.integers(1, len(Course), size), Course.STABLE)
+    fates["strength"] = rng.uniform(0.85, 1.15, size)
     fates["onset"] = np.where(ill, drawn["onset"], np.inf)
     fates["rise"], fates["fall"] = drawn["course"], drawn["recovery"]
     worst = fates["onset"] + fates["rise"]
@@ -88,34 +88,34 @@ def _fates(number: int, size: int, chance: np.random.Generator, scenario: Scenar
     fates["well"] = fates["relieved"] + fates["fall"]
     fates["dies"] = arresting & ~_share(arrests, scenario.surviving)
     after = np.where(fates["dies"], fates["relieved"], fates["well"] * AFTERWARDS)
-    stay = _spread(chance, scenario.stay, size)
+    stay = _spread(rng, scenario.stay, size)
     fates["leaves"] = np.where(fates["dies"], after, np.where(ill, np.maximum(stay, after), stay))
-    fates["returns"] = ~fates["dies"] & (chance.random(size) < scenario.returning)
-    fates["silent_sensor"] = chance.integers(0, len(SILENCEABLE), size)
-    silent = chance.random(size) < scenario.silent
+    fates["returns"] = ~fates["dies"] & (rng.random(size) < scenario.returning)
+    fates["silent_sensor"] = rng.integers(0, len(SILENCEABLE), size)
+    silent = rng.random(size) < scenario.silent
     fates["silent_from"] = np.where(silent, drawn["silence"], np.inf)
     return fates
 
 
-def _people(number: int, size: int, chance: np.random.Generator, scenario: Scenario) -> NDArray[np.void]:
+def _people(number: int, size: int, rng: np.random.Generator, scenario: Scenario) -> NDArray[np.void]:
     people = np.zeros(size, PERSON)
     people["number"] = np.arange(number, number + size)
-    deviation = chance.standard_normal((size, len(TRAITS)), np.float32)
+    deviation = rng.standard_normal((size, len(TRAITS)), np.float32)
     people["usual"] = np.clip(deviation, -LONGEST_DEVIATION, LONGEST_DEVIATION)
-    people["burden"] = np.minimum(chance.exponential(0.35, size), 1.0)
-    people["acrophase"] = chance.normal(0.0, 1.5, size)
-    people["arterial"] = chance.random(size) < scenario.arterial
-    people["static"] = _statics(size, chance)
+    people["burden"] = np.minimum(rng.exponential(0.35, size), 1.0)
+    people["acrophase"] = rng.normal(0.0, 1.5, size)
+    people["arterial"] = rng.random(size) < scenario.arterial
+    people["static"] = _statics(size, rng)
     return people
 
 
-def _statics(size: int, chance: np.random.Generator) -> list[bytes]:
-    age = np.clip(chance.normal(64, 15, size), 18, 95).round().astype(int)
-    male = chance.random(size) < 0.56
-    height = np.where(male, chance.normal(176, 7.5, size), chance.normal(163, 7, size)).round()
-    weight = (np.clip(chance.normal(27.5, 5, size), 17, 50) * (height / 100) ** 2).round(1)
-    unit = chance.choice(len(UnitType), size, p=(0.15, 0.2, 0.37, 0.28))
-    measured = chance.random(size) < 0.55
+def _statics(size: int, rng: np.random.Generator) -> list[bytes]:
+    age = np.clip(rng.normal(64, 15, size), 18, 95).round().astype(int)
+    male = rng.random(size) < 0.56
+    height = np.where(male, rng.normal(176, 7.5, size), rng.normal(163, 7, size)).round()
+    weight = (np.clip(rng.normal(27.5, 5, size), 17, 50) * (height / 100) ** 2).round(1)
+    unit = rng.choice(len(UnitType), size, p=(0.15, 0.2, 0.37, 0.28))
+    measured = rng.random(size) < 0.55
     units = [kind.name.lower() for kind in UnitType]
     tall = [f'"height":{cm:.0f},' if known else "" for cm, known in zip(height, measured, strict=True)]
     sex = np.where(male, "male", "female")

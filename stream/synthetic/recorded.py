@@ -16,7 +16,7 @@ _MEMBERS = [b'"%s":' % name.encode() for name in NAMES]
 _CODED = {"sex": Sex, "unit_type": UnitType}
 
 
-class Recorded:
+class RecordedFeed:
     """Every stay begins with an admission; patient `p` is admitted `p * stagger_ms` after `start_ms`.
 
     An implausible value is sent as it was recorded: the stream decides. A static whose code has no

@@ -8,7 +8,7 @@ from itertools import count
 from stream.columns.records import Place, Records
 from stream.contracts.readers import UNREADABLE, Event, read_event, read_refusal, read_score
 from stream.ward.patient import Bed, Patient
-from stream.ward.stay import Progress
+from stream.ward.stay import WardProgress
 
 DAY_MS = 86_400_000
 MOST_GONE = 10_000
@@ -131,8 +131,8 @@ class Board:
         return self.now_ms - self._expire_after_ms
 
     @property
-    def _progress(self) -> Progress:
-        return Progress(self._since_ms, self._discharge_grace_ms, self._done)
+    def _progress(self) -> WardProgress:
+        return WardProgress(self._since_ms, self._discharge_grace_ms, self._done)
 
     def _pass(self, place: Place) -> None:
         self._done[place[0]] = max(self._done.get(place[0], -1), place[1])

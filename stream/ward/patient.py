@@ -12,7 +12,7 @@ from stream.columns.records import Place
 from stream.contracts.readers import Event, Score
 from stream.stays.record import BEDSIDE
 from stream.ward.latest import Latest, Notice, Reading, Saying, Sighting
-from stream.ward.stay import Progress, Stay
+from stream.ward.stay import Stay, WardProgress
 from stream.ward.trend import Trend
 
 DIASTOLIC = "diastolic_pressure"
@@ -110,7 +110,7 @@ class Patient:
         """With the discharges."""
         return max(self.seen_at, *(notice.at for notice in self._notices), 0)
 
-    def present(self, progress: Progress) -> bool:
+    def present(self, progress: WardProgress) -> bool:
         """Whether the patient lies here, by what happened since: not discharged, or in a later stay, which a
         score must show."""
         recent = (notice for notice in self._notices if notice.at >= progress.since_ms)

@@ -13,7 +13,7 @@ from stream.ward.trend import Trend
 NOWHERE: Place = (-1, -1)
 
 
-class Progress(NamedTuple):
+class WardProgress(NamedTuple):
     """What is known beside the patient. since_ms: nothing older counts. grace_ms: the worker's discharge
     grace. done: partition of the input → the last offset that the worker is known to have passed."""
 
@@ -71,7 +71,7 @@ class Stay:
         """Whether it is of this stay."""
         return said.at >= self._floor or _reaches((said.partition, said.offset), self._began)
 
-    def is_closed(self, notices: Iterable[Notice], progress: Progress, measured_at: int) -> bool:
+    def is_closed(self, notices: Iterable[Notice], progress: WardProgress, measured_at: int) -> bool:
         """The last score says it for the moment at which it was made; from there on the times of discharges
         and cancellations decide, as in the worker. notices: in the order of the log. measured_at: when
         anything was measured at the bed, ms."""
@@ -108,7 +108,7 @@ class Stay:
                 where.told(one.at, one.unit, one.bed)
         return where
 
-    def _concerns(self, notice: Notice, progress: Progress) -> bool:
+    def _concerns(self, notice: Notice, progress: WardProgress) -> bool:
         """What the worker has passed and not refused is of the stay. Until then, a discharge that names
         another encounter, or that is of before the stay, is probably refused: it is better to show who has
         left than to hide who is here."""

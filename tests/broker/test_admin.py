@@ -13,7 +13,7 @@ from confluent_kafka import Uuid
 
 from stream.connection import Connection
 from stream.errors import BrokerUnavailable, SettingsError, TopicError
-from stream.kafka.admin import UNKNOWN, Admin, Group, TopicSpec, missing, partition_count
+from stream.kafka.admin import UNKNOWN, Admin, ConsumerGroup, TopicSpec, missing, partition_count
 from stream.kafka.clients import ADMINS, SOURCES
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.librdkafka.admin import _id
@@ -107,17 +107,17 @@ def test_a_brokers_settings_can_be_read(admin: Admin) -> None:
 def test_a_group_has_its_members_and_what_they_own(
     admin: Admin, client: str, kafka: str, spec: TopicSpec
 ) -> None:
-    until(lambda: group_of(admin, spec.name) == Group(False, []))
+    until(lambda: group_of(admin, spec.name) == ConsumerGroup(False, []))
     admin.create([spec])
     listener = Remembering()
     with closing(SOURCES[client](Connection(kafka), spec.name)) as member:
         member.subscribe(spec.name, listener)
         poll_until(member, lambda: listener.owned == {0, 1, 2} and admin.group(spec.name).stable)
-        assert admin.group(spec.name) == Group(True, [{spec.name: {0, 1, 2}}])
-    until(lambda: admin.group(spec.name) == Group(False, []))
+        assert admin.group(spec.name) == ConsumerGroup(True, [{spec.name: {0, 1, 2}}])
+    until(lambda: admin.group(spec.name) == ConsumerGroup(False, []))
 
 
-def group_of(admin: Admin, name: str) -> Group | None:
+def group_of(admin: Admin, name: str) -> ConsumerGroup | None:
     """None while a new broker looks for a coordinator."""
     try:
         return admin.group(name)

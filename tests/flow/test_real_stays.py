@@ -12,16 +12,16 @@ from model.datasets.padding import step_starts
 from model.datasets.stays import Stays, drop_implausible
 from model.evaluate.offline import step_risks
 from stream.settings import SHIPPED_MODEL
-from stream.synthetic.recorded import Recorded
+from stream.synthetic.recorded import RecordedFeed
 from tests.flow.conftest import SLOW_IN_PYTHON, MakeFlow
 from tests.flow.flow import CLIENTS, Flow, places, risks_by_patient
 
 TOLERANCE = 1e-5
 
 
-def replayed(stays: Stays) -> Recorded:
-    span = Recorded(stays, 0, stagger_ms=1000).end_ms
-    return Recorded(stays, int(time.time() * 1000) - span, stagger_ms=1000)
+def replayed(stays: Stays) -> RecordedFeed:
+    span = RecordedFeed(stays, 0, stagger_ms=1000).end_ms
+    return RecordedFeed(stays, int(time.time() * 1000) - span, stagger_ms=1000)
 
 
 def send(flow: Flow, stays: Stays) -> int:

@@ -19,7 +19,7 @@ from kafka.errors import (
 
 from stream.connection import Connection
 from stream.errors import BrokerError, RefusalError, TopicError
-from stream.kafka.admin import REQUEST_TIMEOUT_S, UNKNOWN, Creation, Group, Topic, TopicSpec
+from stream.kafka.admin import REQUEST_TIMEOUT_S, UNKNOWN, ConsumerGroup, Creation, Topic, TopicSpec
 from stream.kafka.kafka_python.common import Contact, configuration, create, translated
 
 
@@ -84,14 +84,16 @@ class KafkaPythonAdmin:
         (found,) = self._configs([resource], "broker").values()
         return found
 
-    def group(self, name: str) -> Group:
+    def group(self, name: str) -> ConsumerGroup:
         """A coordinator that has moved says so in the answer, and kafka-python raises nothing."""
         found = self._ask(f"describing the group {name}", self._client.describe_groups, [name])[name]
         if found["error"] is not None and found["group_state"] != "Dead":
             if GroupIdNotFoundError.__name__ in found["error"]:
-                return Group(False, [])
+                return ConsumerGroup(False, [])
             raise translated(KafkaError(found["error"]), f"describing the group {name}")
-        return Group(found["group_state"] == "Stable", [_owned(member) for member in found["members"]])
+        return ConsumerGroup(
+            found["group_state"] == "Stable", [_owned(member) for member in found["members"]]
+        )
 
     def close(self) -> None:
         self._client.close()

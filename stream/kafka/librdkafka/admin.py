@@ -27,7 +27,7 @@ from confluent_kafka.admin import (
 
 from stream.connection import Connection
 from stream.errors import BrokerError, BrokerUnavailable, RefusalError, TopicError
-from stream.kafka.admin import REQUEST_TIMEOUT_S, UNKNOWN, Creation, Group, Topic, TopicSpec
+from stream.kafka.admin import REQUEST_TIMEOUT_S, UNKNOWN, ConsumerGroup, Creation, Topic, TopicSpec
 from stream.kafka.librdkafka.common import Contact, configuration, create, reason
 
 Result = TypeVar("Result")
@@ -90,16 +90,16 @@ class LibrdkafkaAdmin:
         (found,) = self._configs([ConfigResource(ResourceType.BROKER, brokers[0].id_string)]).values()
         return found
 
-    def group(self, name: str) -> Group:
+    def group(self, name: str) -> ConsumerGroup:
         asked = self._client.describe_consumer_groups([name], request_timeout=REQUEST_TIMEOUT_S)
         try:
             found: ConsumerGroupDescription = self._result(asked[name])
         except KafkaException as error:
             if reason(error).code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return Group(False, [])
+                return ConsumerGroup(False, [])
             raise self._failed(error, f"describing the group {name}") from error
         stable = found.state == ConsumerGroupState.STABLE
-        return Group(stable, [_owned(member) for member in found.members])
+        return ConsumerGroup(stable, [_owned(member) for member in found.members])
 
     def close(self) -> None:
         """Repeatable. librdkafka's client is closed by being forgotten."""

@@ -55,9 +55,9 @@ def test_everything_of_a_record_comes_back(clients: Clients) -> None:
 
 
 def test_order_holds_within_each_partition(clients: Clients) -> None:
-    topic, sink, chance = clients.new_topic(), clients.sink(), random.Random(7)
+    topic, sink, rng = clients.new_topic(), clients.sink(), random.Random(7)
     values = [b"%d" % row for row in range(5000)]
-    partitions = np.array([chance.randrange(PARTITIONS) for _ in values], np.int32)
+    partitions = np.array([rng.randrange(PARTITIONS) for _ in values], np.int32)
     for start in range(0, len(values), 137):
         rows = slice(start, start + 137)
         sink.send(Outgoing(topic, values[rows], values[rows], partitions[rows]))

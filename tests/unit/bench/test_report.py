@@ -48,7 +48,7 @@ def test_only_what_changed_is_trained_again(made: runs.Runs, monkeypatch: pytest
     first = written(made)
     assert set(first) == {"a-0", "RNN-0", "no-label-taught-0"}
     assert [model.name for model in made.light("RNN")] == ["rnn-4"]
-    assert [model.name for model in made.rehearsed()] == ["gru-4-wide-4"]
+    assert [model.name for model in made.calibrated()] == ["gru-4-wide-4"]
 
     monkeypatch.setitem(runs.CELLS, "RNN", replace(runs.CELLS["RNN"], hidden_size=5))
     made.make(1)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from stream.contracts.readers import UNREADABLE, read_event
-from stream.decode.reasons import Refusal, validate
+from stream.decode.reasons import InvalidRecord, validate
 from stream.ward.board import Board
 from tests.unit.ward.boards import START, event, observation, records, score
 
@@ -34,7 +34,7 @@ TAILS = [
 def of_the_worker(value):
     try:
         said, _ = validate(value, len(value))
-    except Refusal:
+    except InvalidRecord:
         return None
     given = {name: number for name, number in getattr(said, "values", {}).items() if number is not None}
     return said.type, given, getattr(said, "cancel", False), said.encounter_id, said.unit, said.bed

@@ -182,8 +182,8 @@ def test_the_fast_path_accepts_what_the_contract_accepts(values: list[bytes]) ->
     for row, value in enumerate(values):
         try:
             event, _ = reasons.validate(value, 1_048_576)
-        except reasons.Refusal as refusal:
-            codes.append((row, refusal.code))
+        except reasons.InvalidRecord as invalid:
+            codes.append((row, invalid.code))
             continue
         if event.patient_id != "p1":
             codes.append((row, Code.KEY_MISMATCH))

@@ -1,4 +1,4 @@
-"""Sending a timeline and reading it back, over the embedded broker."""
+"""Sending a feed and reading it back, over the embedded broker."""
 
 import threading
 import time

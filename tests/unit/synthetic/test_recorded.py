@@ -13,7 +13,7 @@ from model.datasets import physionet2012
 from model.datasets.stays import Stays
 from model.variables import INDEX, NAMES
 from stream.contracts.events import PATIENT_EVENT, Admission
-from stream.synthetic.recorded import Recorded, spell
+from stream.synthetic.recorded import RecordedFeed, spell
 
 START = 1_600_000_000_000
 MINUTE = 60_000
@@ -57,7 +57,7 @@ def told(recorded, limit=1000):
 
 
 def test_patients_are_interleaved_in_order_of_time_and_begin_with_their_admission():
-    assert told(Recorded(TWO, START)) == [
+    assert told(RecordedFeed(TWO, START)) == [
         ("101", 0, "admission"),
         ("101", 0, {"HR": 80}),
         ("102", 0, "admission"),
@@ -69,7 +69,7 @@ def test_patients_are_interleaved_in_order_of_time_and_begin_with_their_admissio
 
 
 def test_staggered_patients_begin_one_after_the_other():
-    recorded = Recorded(TWO, START, stagger_ms=6 * MINUTE)
+    recorded = RecordedFeed(TWO, START, stagger_ms=6 * MINUTE)
     assert recorded.end_ms == START + 60 * MINUTE
     assert [(patient, minute) for patient, minute, _ in told(recorded)] == [
         ("101", 0),
@@ -84,11 +84,11 @@ def test_staggered_patients_begin_one_after_the_other():
 
 @given(limit=st.integers(1, 9))
 def test_the_events_do_not_depend_on_the_size_of_batches(limit):
-    assert told(Recorded(TWO, START), limit) == told(Recorded(TWO, START))
+    assert told(RecordedFeed(TWO, START), limit) == told(RecordedFeed(TWO, START))
 
 
 def test_only_what_has_happened_is_due_and_nothing_twice():
-    recorded = Recorded(TWO, START)
+    recorded = RecordedFeed(TWO, START)
     assert (len(recorded), recorded.due(START - 1), recorded.due(START)) == (7, 0, 3)
     assert len(recorded.tick(START)) == 3
     assert len(recorded.tick(START)) == 0
@@ -97,7 +97,7 @@ def test_only_what_has_happened_is_due_and_nothing_twice():
 
 def test_implausible_values_are_sent_as_recorded():
     garbage = stays([(0, row(SysABP=-1, pH=735, Temp=-17.8, WBC=12500, HR=0))])
-    assert told(Recorded(garbage, START))[1][2] == {
+    assert told(RecordedFeed(garbage, START))[1][2] == {
         "HR": 0,
         "SysABP": -1,
         "Temp": -17.8,
@@ -108,7 +108,7 @@ def test_implausible_values_are_sent_as_recorded():
 
 def test_statics_are_sent_in_the_words_of_the_contract():
     known = stays([], [], statics=[[63, 1, 170.2, -1, 4], [np.nan, -1, np.nan, 81, 2]])
-    admissions = [json.loads(value)["static"] for value in Recorded(known, START).tick(START).values]
+    admissions = [json.loads(value)["static"] for value in RecordedFeed(known, START).tick(START).values]
     assert admissions == [
         {"age": 63, "sex": "male", "height": 170.2, "weight": -1, "unit_type": "surgical"},
         {"weight": 81, "unit_type": "cardiac_surgery"},
@@ -116,11 +116,11 @@ def test_statics_are_sent_in_the_words_of_the_contract():
 
 
 def test_an_event_without_values_is_still_an_event():
-    assert told(Recorded(stays([(3, row())]), START))[1] == ("101", 3, {})
+    assert told(RecordedFeed(stays([(3, row())]), START))[1] == ("101", 3, {})
 
 
 def test_nothing_recorded_is_nothing_to_send():
-    recorded = Recorded(stays(), START)
+    recorded = RecordedFeed(stays(), START)
     assert (len(recorded), recorded.end_ms, told(recorded)) == (0, 0, [])
 
 
@@ -137,7 +137,7 @@ def test_a_number_is_short_and_reads_back_as_the_same_float32(number):
 def test_physionet_is_replayed_whole():
     recorded_stays = physionet2012.read(DATA, "b")
     chosen = recorded_stays.select(np.arange(0, len(recorded_stays), 40))
-    recorded = Recorded(chosen, START)
+    recorded = RecordedFeed(chosen, START)
     batch = recorded.tick(recorded.end_ms, limit=len(recorded))
     assert len(batch) == len(recorded) == len(chosen) + len(chosen.minutes)
     assert (np.diff(batch.timestamps) >= 0).all()

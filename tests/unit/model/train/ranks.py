@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from model.train.distributed import ALONE, Group, joined
+from model.train.distributed import ALONE, ProcessGroup, process_group
 from model.train.fit import _loss, fit
-from model.train.private import Plan, PrivateGradient
+from model.train.private import PrivacyPlan, PrivateGradient
 from model.train.recipe import Recipe
 from tests.unit.model import synthetic
 
@@ -23,10 +23,10 @@ BY_STEP = Recipe(
 """One step an epoch, of a batch that does not halve evenly: what is told is the loss of each step."""
 BY_EPOCH = replace(BY_STEP, epochs=3, batch_size=6, cell="gru-d")
 """Seven whole batches and one of a single patient: the second rank has none of it."""
-PLAN = Plan(epsilon=8, delta=1e-3, clip=0.5, noise_multiplier=0, sample_rate=1, steps=1)
+PLAN = PrivacyPlan(epsilon=8, delta=1e-3, clip=0.5, noise_multiplier=0, sample_rate=1, steps=1)
 
 
-def results(group: Group, folder: Path) -> dict[str, object]:
+def results(group: ProcessGroup, folder: Path) -> dict[str, object]:
     """losses by recipe: (training, validation) of each epoch; weights; a private gradient without noise."""
     torch.set_num_threads(1)
     examples, unseen = synthetic.learnable(PATIENTS), synthetic.learnable(30, seed=1)
@@ -36,7 +36,7 @@ def results(group: Group, folder: Path) -> dict[str, object]:
         found["calls"] = 1
         return f"by rank {group.rank}"
 
-    found["shared"] = group.shared(once)
+    found["shared"] = group.broadcast(once)
     for name, recipe in (("step", BY_STEP), ("epoch", BY_EPOCH)):
         losses: list[tuple[float, float]] = []
         model = fit(
@@ -53,7 +53,7 @@ def results(group: Group, folder: Path) -> dict[str, object]:
     return found
 
 
-def private_gradient(examples, group: Group) -> torch.Tensor:
+def private_gradient(examples, group: ProcessGroup) -> torch.Tensor:
     model = synthetic.model(hidden_size=8).requires_grad_(True)
     gradient = PrivateGradient(
         PLAN, model, lambda patient: _loss(model, BY_STEP, examples, np.array([patient])), PATIENTS, group
@@ -64,7 +64,7 @@ def private_gradient(examples, group: Group) -> torch.Tensor:
 
 
 if __name__ == "__main__":
-    with joined() as group:
+    with process_group() as group:
         assert group is not ALONE
         found = results(group, Path(sys.argv[1]))
         torch.save(found, Path(sys.argv[1]) / f"rank-{group.rank}.pt")

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.train.distributed import ALONE, Group, joined
+from model.train.distributed import ALONE, ProcessGroup, process_group
 from tests.unit.model import synthetic
 from tests.unit.model.train import ranks
 
@@ -66,15 +66,15 @@ def test_private_gradients_add_up_over_the_ranks(alone, both):
 @synthetic.PROPERTY
 @given(st.integers(0, 40), st.integers(1, 6))
 def test_parts_are_of_like_size_and_miss_nobody(items, size):
-    parts = [list(range(items))[Group(rank, size).part] for rank in range(size)]
+    parts = [list(range(items))[ProcessGroup(rank, size).shard] for rank in range(size)]
     assert sorted(item for part in parts for item in part) == list(range(items))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
 
 def test_without_a_launcher_a_process_is_alone(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with joined() as group:
+    with process_group() as group:
         assert group is ALONE
-        assert group.leads
+        assert group.is_main
         assert group.total(0.25) == 0.25
-        assert group.shared(lambda: "made") == "made"
+        assert group.broadcast(lambda: "made") == "made"

@@ -11,9 +11,9 @@ from model.errors import DatasetError, RecipeError
 from model.evaluate.offline import step_logits, step_risks
 from model.train.calibration import calibrate, centre, fit_platt
 from model.train.examples import Examples
-from model.train.private import Plan
+from model.train.private import PrivacyPlan
 from model.train.recipe import Recipe
-from model.train.run import Recorded, train
+from model.train.run import RecordedSet, train
 from model.train.teacher import out_of_fold_targets
 from tests.unit.model import synthetic
 
@@ -33,7 +33,7 @@ def recorded(name, patients, seed):
     """Sets of different seeds share no patient."""
     examples = synthetic.learnable(patients, seed)
     ids = examples.stays.record_ids + np.int32(10_000 * seed)
-    return Recorded(name, replace(examples.stays, record_ids=ids), Outcomes(ids, examples.died))
+    return RecordedSet(name, replace(examples.stays, record_ids=ids), Outcomes(ids, examples.died))
 
 
 def test_the_teacher_knows_only_other_patients():
@@ -116,7 +116,7 @@ def test_a_run_writes_an_artifact_that_says_how_it_was_made(tmp_path):
 
 def twice(given):
     stays, outcomes = Stays.concat([given.stays] * 2), Outcomes.concat([given.outcomes] * 2)
-    return Recorded("a+a", stays, outcomes)
+    return RecordedSet("a+a", stays, outcomes)
 
 
 def alike(given):
@@ -139,7 +139,7 @@ def test_what_cannot_be_trained_is_refused_at_once(tmp_path, recipe, learnt, val
 
 
 def test_private_training_without_another_set_is_refused(tmp_path):
-    plan = Plan(epsilon=8, delta=1e-4, clip=1, noise_multiplier=1, sample_rate=0.1, steps=80)
+    plan = PrivacyPlan(epsilon=8, delta=1e-4, clip=1, noise_multiplier=1, sample_rate=0.1, steps=80)
     with pytest.raises(RecipeError, match="another set"):
         train(replace(RECIPE, folds=0), recorded("a", 120, 0), None, tmp_path, plan=plan)
 
@@ -170,6 +170,6 @@ def test_without_another_set_a_run_is_calibrated_on_patients_unseen_in_their_fol
 def test_unseen_means_unseen(tmp_path):
     """Outcomes that are pure chance cannot be told of unseen patients, however well they are learnt."""
     learnt = recorded("a", 120, 0)
-    chance = Outcomes(learnt.outcomes.record_ids, np.random.default_rng(5).random(120) < 0.4)
-    _, figures = train(RECIPE, replace(learnt, outcomes=chance), None, tmp_path)
+    random_outcomes = Outcomes(learnt.outcomes.record_ids, np.random.default_rng(5).random(120) < 0.4)
+    _, figures = train(RECIPE, replace(learnt, outcomes=random_outcomes), None, tmp_path)
     assert figures.at(None).auroc < 0.65

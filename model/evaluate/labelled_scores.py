@@ -17,7 +17,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class LabelledScores:
     """The N scores of the P patients that have an outcome, by patient, then hour, then the order given.
 
     order: int64 [N], the rows of the given columns. hours, risks: float64 [N]. starts: int64 [P], where each
