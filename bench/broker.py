@@ -151,11 +151,11 @@ class RecordCounter:
 def free_port() -> int:
     """The first of two neighbouring free ports (broker and controller)."""
     while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = int(one.getsockname()[1])
+        with socket.socket() as broker_socket, socket.socket() as controller_socket:
+            broker_socket.bind(("127.0.0.1", 0))
+            port = int(broker_socket.getsockname()[1])
             try:
-                two.bind(("127.0.0.1", port + 1))
+                controller_socket.bind(("127.0.0.1", port + 1))
             except OSError:
                 continue
             return port

@@ -40,16 +40,16 @@ def events(stays: int) -> list[tuple[bytes, bytes]]:
     for first in range(0, stays, AT_A_TIME):
         ids = [b"s%07d" % number for number in range(first, min(first + AT_A_TIME, stays))]
         for step in range(EVENTS_A_STAY):
-            for one in ids:
+            for patient_id in ids:
                 at += 1
-                head = b'"patient_id":"%b","observed_at":%d' % (one, at)
+                head = b'"patient_id":"%b","observed_at":%d' % (patient_id, at)
                 if step == 0:
                     value = b'{"type":"admission",%b,%b}' % (head, static)
                 elif step == EVENTS_A_STAY - 1:
                     value = b'{"type":"discharge",%b}' % head
                 else:
                     value = b'{%b,"values":{"HR":%d,"Temp":37.%d}}' % (head, 60 + step, step)
-                written.append((one, value))
+                written.append((patient_id, value))
     return written
 
 
@@ -67,8 +67,8 @@ def metric(port: int, name: str) -> float:
             text = answer.read().decode()
     except OSError:
         return 0.0
-    found = [line.split()[-1] for line in text.splitlines() if line.startswith(f"vitalstream_{name} ")]
-    return float(found[0]) if found else 0.0
+    values = [line.split()[-1] for line in text.splitlines() if line.startswith(f"vitalstream_{name} ")]
+    return float(values[0]) if values else 0.0
 
 
 def rss_mb(pid: int) -> float:

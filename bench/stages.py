@@ -100,15 +100,15 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=400_000)
     events = parser.parse_args().events // BATCH * BATCH
     torch.set_num_threads(1)
-    found = {patients: measure(events, patients) for patients in PATIENTS}
-    stages = list(found[PATIENTS[0]])
-    rows = [(stage, *(f"{found[patients][stage]:.2f}" for patients in PATIENTS)) for stage in stages]
-    rows.append(("together", *(f"{sum(found[patients].values()):.2f}" for patients in PATIENTS)))
+    costs = {patients: measure(events, patients) for patients in PATIENTS}
+    stages = list(costs[PATIENTS[0]])
+    rows = [(stage, *(f"{costs[patients][stage]:.2f}" for patients in PATIENTS)) for stage in stages]
+    rows.append(("together", *(f"{sum(costs[patients].values()):.2f}" for patients in PATIENTS)))
     text = (
         f"Micro-batches of {BATCH}, medians over the second half of {events:,} events. CPU µs an event.\n\n"
     )
     text += markdown(["stage", *(f"{patients:,} patients" for patients in PATIENTS)], rows)
-    write("stages", "The worker's stages, without Kafka", text, {"events": events, "us_per_event": found})
+    write("stages", "The worker's stages, without Kafka", text, {"events": events, "us_per_event": costs})
 
 
 if __name__ == "__main__":

@@ -167,10 +167,10 @@ def _fill(model: RiskModel, weights: bytes, folder: Path) -> None:
         tensors = parse(weights)
     except SafetensorError as error:
         raise ArtifactError(f"{folder / WEIGHTS} is damaged: {error}") from error
-    found = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
+    actual = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
     wanted = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in model.state_dict().items()}
-    if found != wanted:
-        odd = sorted(name for name in found | wanted if found.get(name) != wanted.get(name))
+    if actual != wanted:
+        odd = sorted(name for name in actual | wanted if actual.get(name) != wanted.get(name))
         raise ArtifactError(f"{folder / WEIGHTS} does not fit the cell and hidden size: {', '.join(odd)}")
     if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise ArtifactError(f"{folder / WEIGHTS} holds weights that are not finite")

@@ -166,14 +166,14 @@ class Features(nn.Module):
         after = (new.carried, new.measured_at, new.counts)
         times = new.hours if at is None else at[:, None]
         waves = (part.split_with_sizes(sizes) for part in (values, measured, seen, times, *after))
-        for value, known, one, now, carried, measured_at, counts in zip(*waves, strict=True):
+        for value, known, seen_now, now, carried, measured_at, counts in zip(*waves, strict=True):
             last, last_measured_at, last_counts = (part[: len(value)] for part in before)
             if at is not None:
                 known &= (now >= last_measured_at) | (last_counts == 0)
-                one.copy_(known)
+                seen_now.copy_(known)
             torch.where(known, value, last, out=carried)
             torch.where(known, now, last_measured_at, out=measured_at)
-            torch.add(last_counts, one, out=counts)
+            torch.add(last_counts, seen_now, out=counts)
             before = (carried, measured_at, counts)
         new.statics.copy_(old.statics if len(sizes) == 1 else _repeated(old.statics, sizes))
         return self._inputs(new, seen, elapsed[:, None])

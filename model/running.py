@@ -64,11 +64,11 @@ def scan(old: Running, new: Running, inputs: Tensor, counts: Tensor, sizes: Sequ
     before = old
     for value, weight, begun, *written in zip(*waves, strict=True):
         last, now = Running(*(part[: len(value)] for part in before)), Running(*written)
-        for extreme, known, found in (
+        for extreme, known, written_extreme in (
             (torch.minimum, last.minimum, now.minimum),
             (torch.maximum, last.maximum, now.maximum),
         ):
-            extreme(torch.lerp(known, value, begun), value, out=found)
+            extreme(torch.lerp(known, value, begun), value, out=written_extreme)
         torch.lerp(last.first, value, begun, out=now.first)
         torch.lerp(last.mean, value, weight, out=now.mean)
         torch.lerp(last.variance, (value - last.mean).mul_(value - now.mean), weight, out=now.variance)
@@ -85,27 +85,27 @@ def sequence(inputs: Tensor) -> Tensor:
     variance = known.square().cumsum(dim=1) / counts.clamp(min=1) - mean.square()
     begins = (seen > 0) & (counts == 1)
     never = counts == 0
-    found = Running(
+    running = Running(
         torch.where(never, values, values.masked_fill(missing, LIMIT).cummin(dim=1).values),
         torch.where(never, values, values.masked_fill(missing, -LIMIT).cummax(dim=1).values),
         torch.where(never, values, (values * begins).cumsum(dim=1)),
         mean.float(),
         variance.clamp(min=0).float(),
     )
-    return columns(found, inputs, counts)
+    return columns(running, inputs, counts)
 
 
-def columns(found: Running, inputs: Tensor, counts: Tensor) -> Tensor:
+def columns(running: Running, inputs: Tensor, counts: Tensor) -> Tensor:
     """What the model sees of the statistics after events: [..., STATISTICS_SIZE]. inputs, counts: of the same
     events, as for `scan`."""
     values = inputs[..., :_VARIABLES]
     seen = values.new_empty(*values.shape[:-1], STATISTICS_SIZE)
     minimum, maximum, mean, change, deviation, logarithm, *beyond = seen.chunk(10, dim=-1)
-    minimum.copy_(found.minimum)
-    maximum.copy_(found.maximum)
-    mean.copy_(found.mean)
-    torch.sub(values, found.first, out=change)
-    torch.sqrt(found.variance, out=deviation)
+    minimum.copy_(running.minimum)
+    maximum.copy_(running.maximum)
+    mean.copy_(running.mean)
+    torch.sub(values, running.first, out=change)
+    torch.sqrt(running.variance, out=deviation)
     torch.log1p(counts, out=logarithm)
     lowest_below, below, highest_above, above = beyond
     torch.clamp(minimum, max=-USUAL, out=lowest_below)

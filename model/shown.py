@@ -28,8 +28,8 @@ def _outside(values: NDArray[np.float32]) -> NDArray[np.bool_]:
     outside = np.empty(values.shape, np.bool_)
     whole = len(values) // _BLOCK * _BLOCK
     blocks = (-1, _LOWS.size)
-    given, found = values[:whole].reshape(blocks), outside[:whole].reshape(blocks)
-    np.logical_or(given < _LOWS, given > _HIGHS, out=found)
+    given, implausible = values[:whole].reshape(blocks), outside[:whole].reshape(blocks)
+    np.logical_or(given < _LOWS, given > _HIGHS, out=implausible)
     rest = values[whole:]
     np.logical_or(rest < _LOW, rest > _HIGH, out=outside[whole:])
     return outside

@@ -143,8 +143,8 @@ def results(
     lines.append(
         f"\n## The shipped model\n\n{card.data}.\n\n| | AUROC | AUPRC | Brier |\n| --- | --- | --- | --- |\n"
     )
-    for name, found in card.metrics.items():
-        figures = " | ".join(str(found[figure]) for figure in ("auroc", "auprc", "brier"))
+    for name, metrics in card.metrics.items():
+        figures = " | ".join(str(metrics[figure]) for figure in ("auroc", "auprc", "brier"))
         lines.append(f"| {name} | {figures} |\n")
     lines.append(f"\n## Explanations\n\n{verdict(deleted)}\n")
     return "".join(lines)

@@ -41,7 +41,7 @@ def news2(stays: Stays) -> Scores:
     columns = [INDEX[name] for name in VITALS]
     starts, hours = step_starts(stays), step_hours(stays)
     signs = VitalSigns(VITALS)
-    found = np.empty(int(starts[-1]))
+    scores = np.empty(int(starts[-1]))
     for patient in range(len(stays)):
         steps = slice(int(starts[patient]), int(starts[patient + 1]))
         values = np.vstack([np.full(len(columns), np.nan), stays.values[stays.rows(patient)][:, columns]])
@@ -49,8 +49,8 @@ def news2(stays: Stays) -> Scores:
         latest = np.maximum.accumulate(np.where(seen, np.arange(len(values))[:, None], 0), axis=0)
         carried = np.take_along_axis(values, latest, axis=0).astype(np.float32)
         ages = (hours[steps][:, None] - hours[steps][latest]).astype(np.float32)
-        found[steps] = signs.assess(carried, ages).news2
-    return found
+        scores[steps] = signs.assess(carried, ages).news2
+    return scores
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,16 +59,16 @@ def first_alerts(model: RiskModel, stays: Stays, count: int, seed: int = 0) -> A
     rows = np.flatnonzero(alerting)
     who, first = np.unique(owner[rows], return_index=True)
     chosen = np.random.default_rng(seed).permutation(len(who))[:count]
-    alerts = [_alert(model, stays, who[one], int(place[rows[first[one]]])) for one in chosen]
+    alerts = [_alert(model, stays, who[patient], int(place[rows[first[patient]]])) for patient in chosen]
     return Alerted(*(torch.cat(column) for column in zip(*alerts, strict=True)))
 
 
 def told(model: RiskModel, alerted: Alerted) -> list[tuple[float, float, list[tuple[float, str]]]]:
     """Hours since admission, risk, and the effects and words of what moved it, of each alert."""
-    found = contributors(model, *alerted.event)
+    named_variables = contributors(model, *alerted.event)
     texts = []
     for row, (hours, risk) in enumerate(zip(alerted.hours.tolist(), alerted.risks.tolist(), strict=True)):
-        named = zip(*(column[row].tolist() for column in found), strict=True)
+        named = zip(*(column[row].tolist() for column in named_variables), strict=True)
         words = [
             (effect, in_words(variable, effect, *rest))
             for variable, effect, *rest in named
@@ -98,5 +98,5 @@ def _alert(model: RiskModel, stays: Stays, patient: int, at: int) -> tuple[Tenso
     with torch.inference_mode():
         begun = model.admit(model.initial_state()[None], batch.statics)
         rows, risks = model.scan(begun, values, elapsed, hours, [1] * len(values))
-    one = slice(at, at + 1)
-    return rows[at - 1 : at], values[one], elapsed[one], hours[one], risks[one]
+    row = slice(at, at + 1)
+    return rows[at - 1 : at], values[row], elapsed[row], hours[row], risks[row]

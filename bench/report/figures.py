@@ -48,7 +48,7 @@ def of_steps(
         last["auprc"],
         None if threshold is None else last["event1"],
         last["event1_best"],
-        *(found["auroc"] for found in early),
+        *(metrics["auroc"] for metrics in early),
         last["ece"] if probability else None,
     )
 
@@ -57,7 +57,7 @@ def mean(runs: Sequence[ModelFigures]) -> ModelFigures:
     """Of several runs, figure by figure."""
     columns = {name: [asdict(run)[name] for run in runs] for name in asdict(runs[0])}
     return ModelFigures(
-        **{name: None if None in found else float(np.mean(found)) for name, found in columns.items()}
+        **{name: None if None in column else float(np.mean(column)) for name, column in columns.items()}
     )
 
 
@@ -65,4 +65,4 @@ def _known_by(labelled: LabelledScores, until: float | None, threshold: float | 
     """`FIGURES` of the last scores known by then, by name."""
     patients, risks = labelled.known_by(until)
     sample = Groups.of(risks, labelled.died[patients]).sample(np.ones((1, len(risks))))
-    return {name: float(found[0]) for name, found in zip(FIGURES, figures(sample, threshold), strict=True)}
+    return {name: float(figure[0]) for name, figure in zip(FIGURES, figures(sample, threshold), strict=True)}

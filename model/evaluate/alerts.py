@@ -68,17 +68,21 @@ def lead_time(labelled: LabelledScores, alerts: NDArray[np.bool_], resamples: in
     first_alert = np.minimum.reduceat(np.where(alerts, labelled.hours, np.inf), labelled.starts)
     _, last = labelled.spans()
     hours = np.sort((last - first_alert)[labelled.died])
-    found = hours[np.isfinite(hours)]
+    warned_hours = hours[np.isfinite(hours)]
     early = np.stack([hours >= least for least in EARLY], axis=1).astype(np.float64)
 
     def shares(weights: Floats) -> Floats:
         return np.asarray(weights @ early / np.maximum(weights.sum(axis=1, keepdims=True), 1))
 
     return LeadTime(
-        patients=len(found),
+        patients=len(warned_hours),
         deaths=len(hours),
-        median=estimates(lambda weights: _median(found, weights), len(found), resamples=resamples)[0],
-        quartiles=(float(np.quantile(found, 0.25)), float(np.quantile(found, 0.75))) if len(found) else None,
+        median=estimates(
+            lambda weights: _median(warned_hours, weights), len(warned_hours), resamples=resamples
+        )[0],
+        quartiles=(float(np.quantile(warned_hours, 0.25)), float(np.quantile(warned_hours, 0.75)))
+        if len(warned_hours)
+        else None,
         early=dict(zip(EARLY, estimates(shares, len(hours), resamples=resamples), strict=True)),
         by_hour=_at_least(hours),
     )

@@ -14,31 +14,31 @@ def number(figure: float | None, digits: int = 3) -> str:
     return MISSING if figure is None else f"{figure:.{digits}f}"
 
 
-def said(found: Estimate, digits: int = 3, times: int = 1, unit: str = "") -> str:
+def said(estimate: Estimate, digits: int = 3, times: int = 1, unit: str = "") -> str:
     """A figure with its interval; all `times` as much, in `unit`."""
-    if found.value is None:
+    if estimate.value is None:
         return MISSING
-    text = f"{times * found.value:.{digits}f}{unit}"
-    if found.low is None or found.high is None:
+    text = f"{times * estimate.value:.{digits}f}{unit}"
+    if estimate.low is None or estimate.high is None:
         return text
-    return f"{text} ({times * found.low:.{digits}f}–{times * found.high:.{digits}f})"
+    return f"{text} ({times * estimate.low:.{digits}f}–{times * estimate.high:.{digits}f})"
 
 
-def percent(found: Estimate) -> str:
+def percent(estimate: Estimate) -> str:
     """A share with its interval, in per cent."""
-    return said(found, 1, 100, "\N{NO-BREAK SPACE}%")
+    return said(estimate, 1, 100, "\N{NO-BREAK SPACE}%")
 
 
 def answers(figures: Figures) -> str:
     """HTML: the four questions and what the figures say to them."""
-    found = (
+    boxed = (
         ("How well does it rank patients?", _ranking(figures)),
         ("Can the risk be believed?", _belief(figures)),
         ("How many alerts?", _alerts(figures.alerts)),
         ("How early?", _early(figures.alerts)),
     )
     boxes = "\n".join(
-        f"<div><h3>{escape(question)}</h3>\n<p>{escape(answer)}</p></div>" for question, answer in found
+        f"<div><h3>{escape(question)}</h3>\n<p>{escape(answer)}</p></div>" for question, answer in boxed
     )
     return f'<div class="answers">\n{boxes}\n</div>'
 
@@ -81,15 +81,15 @@ def _alerts(alerts: AlertFigures | None) -> str:
 def _early(alerts: AlertFigures | None) -> str:
     if alerts is None:
         return "It cannot be said without alerts."
-    found = alerts.lead_time
-    if found.median.value is None:
+    lead = alerts.lead_time
+    if lead.median.value is None:
         return "It cannot be said: no patient who died had alerted."
     return (
-        f"Of the patients who died and had alerted, half did so at least {number(found.median.value, 0)} h "
-        f"before the last observation in their record. Of 100 who died, {_of_100(found.early[24.0])} had "
+        f"Of the patients who died and had alerted, half did so at least {number(lead.median.value, 0)} h "
+        f"before the last observation in their record. Of 100 who died, {_of_100(lead.early[24.0])} had "
         "alerted at least 24 h before it. The record may end long before death."
     )
 
 
-def _of_100(found: Estimate, digits: int = 0) -> str:
-    return MISSING if found.value is None else f"{100 * found.value:.{digits}f}"
+def _of_100(estimate: Estimate, digits: int = 0) -> str:
+    return MISSING if estimate.value is None else f"{100 * estimate.value:.{digits}f}"

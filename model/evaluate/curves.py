@@ -87,9 +87,9 @@ def net_benefit(risks: Floats, died: NDArray[np.bool_], resamples: int = RESAMPL
     def statistic(weights: Floats) -> Floats:
         return np.asarray(weights @ flagged / np.maximum(weights.sum(axis=1, keepdims=True), 1))
 
-    found = estimates(statistic, len(risks), resamples=resamples)
+    benefits = estimates(statistic, len(risks), resamples=resamples)
     treat_all = worth.mean(axis=0).tolist() if len(risks) else [0.0] * len(thresholds)
-    return tuple(map(NetBenefit, NET_BENEFIT_THRESHOLDS, found, treat_all))
+    return tuple(map(NetBenefit, NET_BENEFIT_THRESHOLDS, benefits, treat_all))
 
 
 def _wilson(died: NDArray[np.bool_]) -> Estimate:

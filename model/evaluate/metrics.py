@@ -62,8 +62,8 @@ def measure(
     def statistic(weights: Floats) -> Floats:
         return np.stack(figures(groups.sample(weights), threshold), axis=1)
 
-    found = estimates(statistic, len(risks), resamples=resamples, centred=_CENTRED)
-    return Metrics(len(risks), int(died.sum()), *found)
+    intervals = estimates(statistic, len(risks), resamples=resamples, centred=_CENTRED)
+    return Metrics(len(risks), int(died.sum()), *intervals)
 
 
 def best_threshold(risks: Floats, died: NDArray[np.bool_]) -> float | None:
@@ -180,7 +180,9 @@ def _binned(sample: Sample) -> tuple[Floats, Floats, Floats]:
     cells = (bins + np.arange(len(bins))[:, None] * BINS).ravel()
     columns = sample.patients, sample.deaths, sample.patients * sample.risks
     sums = [np.bincount(cells, column.ravel(), len(bins) * BINS) for column in columns]
-    patients, deaths, risks = (np.asarray(one, dtype=np.float64).reshape(-1, BINS) for one in sums)
+    patients, deaths, risks = (
+        np.asarray(sample_sums, dtype=np.float64).reshape(-1, BINS) for sample_sums in sums
+    )
     return patients, deaths, risks
 
 

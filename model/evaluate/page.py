@@ -20,10 +20,12 @@ class Section:
 def page(title: str, header: str, sections: Sequence[Section]) -> str:
     """A whole document. title: text. header: HTML under it."""
     style = files("model.evaluate").joinpath("page.css").read_text("utf-8")
-    links = " · ".join(f'<a href="#s{at}">{escape(one.title)}</a>' for at, one in enumerate(sections, 1))
+    links = " · ".join(
+        f'<a href="#s{at}">{escape(section.title)}</a>' for at, section in enumerate(sections, 1)
+    )
     body = "\n".join(
-        f'<section id="s{at}">\n<h2>{escape(one.title)}</h2>\n{one.html}\n</section>'
-        for at, one in enumerate(sections, 1)
+        f'<section id="s{at}">\n<h2>{escape(section.title)}</h2>\n{section.html}\n</section>'
+        for at, section in enumerate(sections, 1)
     )
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

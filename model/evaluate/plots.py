@@ -57,11 +57,11 @@ def ranking_by_time(figures: Figures) -> Figure:
     figure = Figure(figsize=(9, 3.3))
     left, right = figure.subplots(1, 2)
     names = [name(at.hours) for at in figures.horizons]
-    for axes, title, found in (
+    for axes, title, estimates in (
         (left, "AUROC", [at.metrics.auroc for at in figures.horizons]),
         (right, "Average precision (AUPRC)", [at.metrics.auprc for at in figures.horizons]),
     ):
-        _points(axes, list(range(len(names))), found, BLUE)
+        _points(axes, list(range(len(names))), estimates, BLUE)
         axes.set(title=title, xlim=(-0.5, len(names) - 0.5), xlabel="known at, since admission")
         axes.set_xticks(range(len(names)), names)
     right.axhline(figures.deaths / figures.patients, color=GREY, linestyle="--", label="by chance")
@@ -96,8 +96,10 @@ def calibration(figures: Figures) -> Figure:
     figure = Figure(figsize=(9, 4.3))
     for axes, hours, colour in zip(figure.subplots(1, 2), (24.0, None), (ORANGE, BLUE), strict=True):
         bins = figures.at(hours).calibration
-        _points(axes, [one.mean_risk for one in bins], [one.death_rate for one in bins], colour)
-        edge = min(1.0, 1.05 * max((max(one.mean_risk, one.death_rate.high or 0) for one in bins), default=1))
+        _points(axes, [bin_.mean_risk for bin_ in bins], [bin_.death_rate for bin_ in bins], colour)
+        edge = min(
+            1.0, 1.05 * max((max(bin_.mean_risk, bin_.death_rate.high or 0) for bin_ in bins), default=1)
+        )
         axes.plot([0, edge], [0, edge], color=GREY, linewidth=1)
         axes.set(xlim=(0, edge), ylim=(0, edge), aspect="equal")
         axes.set(title=f"Calibration, {name(hours)}", xlabel="mean risk", ylabel="share who died")
@@ -109,19 +111,19 @@ def decision(figures: Figures) -> Figure:
     figure = Figure(figsize=(9, 3.8))
     axes = figure.subplots()
     for at, colour, dashes in _shown(figures):
-        thresholds = [one.threshold for one in at.net_benefit]
+        thresholds = [benefit.threshold for benefit in at.net_benefit]
         axes.plot(
             thresholds,
-            [_number(one.model.value) for one in at.net_benefit],
+            [_number(benefit.model.value) for benefit in at.net_benefit],
             dashes,
             color=colour,
             label=f"act on the risk, {name(at.hours)}",
         )
         if at.hours is None:
-            low = [_number(one.model.low) for one in at.net_benefit]
-            high = [_number(one.model.high) for one in at.net_benefit]
+            low = [_number(benefit.model.low) for benefit in at.net_benefit]
+            high = [_number(benefit.model.high) for benefit in at.net_benefit]
             axes.fill_between(thresholds, low, high, color=colour, alpha=0.15, linewidth=0)
-            treat_all = [one.treat_all for one in at.net_benefit]
+            treat_all = [benefit.treat_all for benefit in at.net_benefit]
             axes.plot(thresholds, treat_all, color=GREY, linestyle="-.", label="act on everybody")
     axes.axhline(0, color="black", linewidth=1, label="act on nobody")
     rate = max(0.01, figures.deaths / figures.patients)
@@ -131,15 +133,15 @@ def decision(figures: Figures) -> Figure:
     return figure
 
 
-def lead_time(found: LeadTime) -> Figure:
+def lead_time(lead: LeadTime) -> Figure:
     """Share of those who died who had alerted by so many hours before the end of their record."""
     figure = Figure(figsize=(9, 3.3))
     axes = figure.subplots()
-    axes.step(found.by_hour.x, found.by_hour.y, where="pre", color=BLUE)
-    _points(axes, list(found.early), list(found.early.values()), BLUE)
+    axes.step(lead.by_hour.x, lead.by_hour.y, where="pre", color=BLUE)
+    _points(axes, list(lead.early), list(lead.early.values()), BLUE)
     axes.set(ylim=(0, 1), xlabel="hours before the last observation", ylabel="share of those who died")
     axes.set_title("Had alerted at least so early")
-    axes.set_xlim(max(1, *found.by_hour.x), 0)
+    axes.set_xlim(max(1, *lead.by_hour.x), 0)
     return figure
 
 
@@ -149,12 +151,12 @@ def groups(figures: Figures) -> Figure:
     left, right = figure.subplots(1, 2, sharey=True)
     rows = list(range(len(figures.subgroups)))
     metrics = [group.metrics for group in figures.subgroups]
-    _points(left, rows, [one.auroc for one in metrics], BLUE, across=True)
+    _points(left, rows, [figures.auroc for figures in metrics], BLUE, across=True)
     everybody = figures.at(None).metrics
     if everybody.auroc.value is not None:
         left.axvline(everybody.auroc.value, color=GREY, linestyle="--", linewidth=1, label="all patients")
-    _points(right, rows, [one.death_rate for one in metrics], ORANGE, across=True, label="died")
-    means = [_number(one.mean_risk.value) for one in metrics]
+    _points(right, rows, [figures.death_rate for figures in metrics], ORANGE, across=True, label="died")
+    means = [_number(figures.mean_risk.value) for figures in metrics]
     right.plot(means, rows, "D", color=BLUE, markersize=5, label="mean risk")
     figure.legend(loc="outside lower center", ncols=3)
     left.set_yticks(rows, [f"{group.of}: {group.name}" for group in figures.subgroups])
@@ -176,16 +178,16 @@ def _labelled(at: AtHorizon, figure: Estimate) -> str:
 def _points(
     axes: Axes,
     places: Sequence[float],
-    found: Sequence[Estimate],
+    estimates: Sequence[Estimate],
     colour: str,
     *,
     across: bool = False,
     label: str | None = None,
 ) -> None:
     """Dots with their intervals; `across`: the intervals lie along x. Figures that are None are left out."""
-    values = [_number(one.value) for one in found]
-    below = [value - _number(one.low) for value, one in zip(values, found, strict=True)]
-    above = [_number(one.high) - value for value, one in zip(values, found, strict=True)]
+    values = [_number(estimate.value) for estimate in estimates]
+    below = [value - _number(estimate.low) for value, estimate in zip(values, estimates, strict=True)]
+    above = [_number(estimate.high) - value for value, estimate in zip(values, estimates, strict=True)]
     spread = np.maximum([below, above], 0)
     x, y = (values, places) if across else (places, values)
     axes.errorbar(

@@ -189,7 +189,7 @@ def _alerts(alerts: AlertFigures | None) -> str:
     if alerts is None:
         return paragraphs("No operating threshold was given, so there are no alerts to count.")
     ours, raw = alerts.with_policy, alerts.without_policy
-    found = alerts.lead_time
+    lead = alerts.lead_time
     kinds = (("with the policy", ours), ("without it", raw))
     rows = [
         (
@@ -200,10 +200,8 @@ def _alerts(alerts: AlertFigures | None) -> str:
         )
         for name, kind in kinds
     ]
-    early = [(f"{hours:g} h or more", percent(share)) for hours, share in found.early.items()]
-    quartiles = (
-        f", quartiles {found.quartiles[0]:.1f} and {found.quartiles[1]:.1f} h" if found.quartiles else ""
-    )
+    early = [(f"{hours:g} h or more", percent(share)) for hours, share in lead.early.items()]
+    quartiles = f", quartiles {lead.quartiles[0]:.1f} and {lead.quartiles[1]:.1f} h" if lead.quartiles else ""
     return "\n".join(
         [
             paragraphs(f"The policy: {alerts.rule}."),
@@ -215,14 +213,14 @@ def _alerts(alerts: AlertFigures | None) -> str:
                 "With 95 % intervals.",
             ),
             plot(
-                plots.svg(plots.lead_time, found),
+                plots.svg(plots.lead_time, lead),
                 "Share of those who died who had alerted, by hours before their last observation",
                 "Read from left to right, towards the end of the record: of the patients who died, how many "
                 "had already alerted. Bars: 95 % intervals.",
             ),
             paragraphs(
-                f"{found.patients:,} of {found.deaths:,} patients who died alerted. From their first alert "
-                f"to their last observation passed {said(found.median, 1)} h (median{quartiles})."
+                f"{lead.patients:,} of {lead.deaths:,} patients who died alerted. From their first alert "
+                f"to their last observation passed {said(lead.median, 1)} h (median{quartiles})."
             ),
             table(("first alert before the last observation", "of those who died"), early),
         ]

@@ -38,7 +38,7 @@ def _finding(variable: int, value: float, previous: float, gap: float, extreme: 
     if known.name == "MechVent":
         return f"{'' if value >= VENTILATED else 'not '}mechanically ventilated{since}"
     parts = [f"{known.label} {_quantity(value, known.unit)}{since}"]
-    now, before = (_quantity(one, known.unit) for one in (value, previous))
+    now, before = (_quantity(quantity, known.unit) for quantity in (value, previous))
     if math.isfinite(previous) and now != before:
         way = "up" if value > previous else "down"
         parts.append(f"{way} from {before} {_time(gap)} before")

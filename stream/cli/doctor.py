@@ -122,9 +122,9 @@ def _answers(settings: Settings, admin: Admin) -> str:
 
 def _as_wanted(settings: Settings, admin: Admin) -> str:
     partitions = partition_count(admin, settings.observations_topic)
-    found = topics.examine(settings, admin)
-    topics.refuse(found)
-    warnings = "; ".join(f"warning: {fault}" for fault in found)
+    faults = topics.examine(settings, admin)
+    topics.refuse(faults)
+    warnings = "; ".join(f"warning: {fault}" for fault in faults)
     return warnings or f"as they should be, {partitions} partitions each"
 
 

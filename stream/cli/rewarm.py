@@ -93,7 +93,7 @@ def _follow(
 def _make_changelog_topic(settings: Settings) -> None:
     with closing(make_admin(settings)) as admin:
         partitions = partition_count(admin, settings.observations_topic)
-        admin.create([one for one in specs(settings, partitions) if one.name == settings.changelog_topic])
+        admin.create([spec for spec in specs(settings, partitions) if spec.name == settings.changelog_topic])
 
 
 def _as_object(standing: Standing) -> dict[str, object]:

@@ -65,13 +65,17 @@ def list_(
     """
     model, changelog = load_states(settings)
     read = read_changelog(settings, changelog)
-    found = all_sound(changelog, read)
-    rows = {one: partition_row(read[one], each) for one, each in found.items()}
-    total = sum(len(each.patients) for each in found.values())
-    who = [said for one, each in found.items() for said in _who(one, each.patients)] if patients else []
+    contents = all_sound(changelog, read)
+    rows = {partition: partition_row(read[partition], each) for partition, each in contents.items()}
+    total = sum(len(each.patients) for each in contents.values())
+    who = (
+        [said for partition, each in contents.items() for said in _who(partition, each.patients)]
+        if patients
+        else []
+    )
     if as_json:
         shown: dict[str, Any] = {"changelog": changelog.topic, "model": model.hash, "patients": total}
-        shown["partitions"] = [{"partition": one, **row} for one, row in rows.items()]
+        shown["partitions"] = [{"partition": partition, **row} for partition, row in rows.items()]
         typer.echo(json.dumps(shown | ({"states": who} if patients else {})))
         return
     Console().print(partitions_table(rows))
@@ -106,10 +110,10 @@ def show(
     states: list[dict[str, Any]] = []
     for partition, each in read_changelog(settings, changelog).items():
         if (value := each.latest.get(wanted)) is not None:
-            one = changelog.patients({wanted: value})
+            decoded = changelog.patients({wanted: value})
             states += [
                 {"partition": partition, **described(model, row, stay, text)}
-                for row, stay, text in zip(one.rows, one.stays, one.texts, strict=True)
+                for row, stay, text in zip(decoded.rows, decoded.stays, decoded.texts, strict=True)
             ]
     if not states:
         raise VitalstreamError(f"{changelog.topic} has no state of this patient")
@@ -170,12 +174,14 @@ def export(
     their last states. The exit code is 5 if the file cannot be written, and 6 if a record cannot be read.
     """
     model, changelog = load_states(settings)
-    found = all_sound(changelog, read_changelog(settings, changelog))
-    marks = {one: each.mark for one, each in found.items() if each.mark}
-    states = state_file.gathered(model.hash, {one: each.patients for one, each in found.items()}, marks)
+    contents = all_sound(changelog, read_changelog(settings, changelog))
+    marks = {partition: each.mark for partition, each in contents.items() if each.mark}
+    states = state_file.gathered(
+        model.hash, {partition: each.patients for partition, each in contents.items()}, marks
+    )
     state_file.write(file, states)
     count = len(states.patients)
-    figures = {"patients": count, "partitions": len(found)}
+    figures = {"patients": count, "partitions": len(contents)}
     typer.echo(json.dumps(figures) if as_json else f"{count:,} patients written to {file}")
 
 
@@ -208,11 +214,11 @@ def _who(partition: int, patients: Patients) -> list[dict[str, Any]]:
     rows = zip(patients.ids, patients.stays, strict=True)
     return [
         {
-            "patient_id": one.decode("utf-8", "backslashreplace"),
+            "patient_id": patient_id.decode("utf-8", "backslashreplace"),
             "partition": partition,
             "events": int(stay["events"]),
             "observed_at": int(stay["observed_at"]),
             "last": moment(int(stay["observed_at"])),
         }
-        for one, stay in rows
+        for patient_id, stay in rows
     ]

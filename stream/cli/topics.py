@@ -50,12 +50,12 @@ def check(settings: Settings) -> None:
     """Compare the topics with what a worker needs; the exit code is 3 if it would refuse them."""
     with closing(make_admin(settings)) as admin:
         partitions = partition_count(admin, settings.observations_topic)
-        found = topics.examine(settings, admin)
-    for fault in found:
+        faults = topics.examine(settings, admin)
+    for fault in faults:
         if not fault.fatal:
             typer.echo(f"warning  {fault}")
-    topics.refuse(found)
-    if not found:
+    topics.refuse(faults)
+    if not faults:
         typer.echo(f"ok       all topics as they should be, {partitions} partitions each")
 
 

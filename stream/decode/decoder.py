@@ -102,17 +102,17 @@ class Decoder:
 
     def decode(self, records: Records) -> Decoded:
         """Decode every record: each is afterwards in `events` or in `refused`, once."""
-        found, odd = self._parse(records.values)
+        parsed, odd = self._parse(records.values)
         for row in odd:
-            self._take_odd(found, row, records.values[row])
-        self._refuse_strange(found, records.keys)
-        accepted = found.accepted()
-        plain: list[_Plain] = _where(found.events, accepted)
-        dropped = sum((fields for row, fields in found.dropped.items() if accepted[row]), Counter[Dropped]())
+            self._take_odd(parsed, row, records.values[row])
+        self._refuse_strange(parsed, records.keys)
+        accepted = parsed.accepted()
+        plain: list[_Plain] = _where(parsed.events, accepted)
+        dropped = sum((fields for row, fields in parsed.dropped.items() if accepted[row]), Counter[Dropped]())
         values = _matrix([event.values for event in plain], dropped)
-        refused = sorted(found.refused.items())
+        refused = sorted(parsed.refused.items())
         return Decoded(
-            _events(records, found, accepted, plain, values),
+            _events(records, parsed, accepted, plain, values),
             Refused(records, [row for row, _ in refused], [code for _, code in refused], "decode"),
             dropped,
         )
@@ -137,18 +137,18 @@ class Decoder:
             values = [value if value and len(value) <= self._max_bytes else None for value in values]
         return values  # type: ignore[return-value]  # the fast path raises for None
 
-    def _take_odd(self, found: _Sorted, row: int, value: bytes | None) -> None:
+    def _take_odd(self, parsed: _Sorted, row: int, value: bytes | None) -> None:
         try:
             event, dropped = reasons.validate(value, self._max_bytes)
         except reasons.InvalidRecord as invalid:
-            found.refused[row] = invalid.code
+            parsed.refused[row] = invalid.code
             return
-        found.dropped[row] = dropped
+        parsed.dropped[row] = dropped
         if not isinstance(event, Observation):
-            found.kinds[row] = _kind(event)
+            parsed.kinds[row] = _kind(event)
         if isinstance(event, Admission):
-            found.statics[row] = _static_row(event.static, dropped)
-        found.events[row] = _Plain(
+            parsed.statics[row] = _static_row(event.static, dropped)
+        parsed.events[row] = _Plain(
             event.patient_id,
             event.observed_at,
             event.values if isinstance(event, Observation) else {},
@@ -158,11 +158,11 @@ class Decoder:
             bed=event.bed,
         )
 
-    def _refuse_strange(self, found: _Sorted, keys: list[bytes | None]) -> None:
+    def _refuse_strange(self, parsed: _Sorted, keys: list[bytes | None]) -> None:
         """Refuse the events that are not their key's, and those ahead of the clock."""
         latest = int((self._clock() + self._max_future) * 1000)
-        accepted = found.accepted()
-        plain: list[_Plain] = _where(found.events, accepted)
+        accepted = parsed.accepted()
+        plain: list[_Plain] = _where(parsed.events, accepted)
         keys = _where(keys, accepted)
         patients = [event.patient_id.encode() for event in plain]
         if patients == keys and max([event.observed_at for event in plain], default=0) <= latest:
@@ -170,9 +170,9 @@ class Decoder:
         rows = np.flatnonzero(accepted).tolist()
         for row, event, patient, key in zip(rows, plain, patients, keys, strict=True):
             if patient != key:
-                found.refused[row] = Code.KEY_MISMATCH
+                parsed.refused[row] = Code.KEY_MISMATCH
             elif event.observed_at > latest:
-                found.refused[row] = Code.FUTURE
+                parsed.refused[row] = Code.FUTURE
 
 
 def _kind(event: Admission | Transfer | Discharge) -> Kind:
@@ -188,7 +188,7 @@ def _where(column: list[Any], mask: NDArray[np.bool_]) -> list[Any]:
 
 def _events(
     records: Records,
-    found: _Sorted,
+    parsed: _Sorted,
     accepted: NDArray[np.bool_],
     plain: list[_Plain],
     values: NDArray[np.float32],
@@ -196,8 +196,8 @@ def _events(
     """accepted: bool [N] of the records. plain, values: of those."""
     rows = np.flatnonzero(accepted)
     kinds = np.zeros(len(records), np.int8)
-    kinds[list(found.kinds)] = list(found.kinds.values())
-    statics = [static for row, static in found.statics.items() if accepted[row]]
+    kinds[list(parsed.kinds)] = list(parsed.kinds.values())
+    statics = [static for row, static in parsed.statics.items() if accepted[row]]
     telling = [
         row
         for row, event in enumerate(plain)

@@ -31,7 +31,7 @@ class Window:
     """
 
     def __init__(self, histograms: Sequence[Histogram]) -> None:
-        shape = max(len(one.shares) for one in histograms), len(histograms)
+        shape = max(len(histogram.shares) for histogram in histograms), len(histograms)
         self._lower = np.full(shape, np.inf, np.float32)
         self._lower[0] = -np.inf
         self._expected = np.zeros(shape)

@@ -23,7 +23,7 @@ def stability(expected: NDArray[np.float64], counts: NDArray[np.float64]) -> NDA
     """The index of each column: [B, C] shares and counts, which need not be whole -> [C], never negative;
     NaN where the counts sum to less than `LEAST`. A bin that is empty in both adds nothing."""
     total = counts.sum(axis=0)
-    found = np.maximum(counts / np.maximum(total, 1.0), FLOOR)
-    wanted = np.maximum(expected, FLOOR)
-    index = ((found - wanted) * np.log(found / wanted)).sum(axis=0)
+    shares = np.maximum(counts / np.maximum(total, 1.0), FLOOR)
+    expected_shares = np.maximum(expected, FLOOR)
+    index = ((shares - expected_shares) * np.log(shares / expected_shares)).sum(axis=0)
     return np.where(total >= LEAST, index, np.nan)

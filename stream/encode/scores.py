@@ -106,8 +106,8 @@ def _log(topic_id: str) -> str:
 
 def _contributors(given: Contributions) -> Iterator[tuple[int, bytes]]:
     """The row of each explained score and its contributors as JSON."""
-    found = (given.effects, given.values, given.previous, given.gaps, given.extremes, given.ages)
-    columns = (column.tolist() for column in (given.rows, given.variables, *found))
+    described = (given.effects, given.values, given.previous, given.gaps, given.extremes, given.ages)
+    columns = (column.tolist() for column in (given.rows, given.variables, *described))
     for row, *named in zip(*columns, strict=True):
         yield (
             row,

@@ -48,7 +48,7 @@ def read_changelog(settings: Settings, changelog: Changelog, patience: float = 0
     read: dict[int, Partition] = {}
     with closing(make()) as source, closing(make()) as group:
         group.assign(settings.observations_topic, {})
-        replicas = {one: Replica() for one in _partitions(source, changelog.topic)}
+        replicas = {partition: Replica() for partition in _partitions(source, changelog.topic)}
         read_on(source, changelog.topic, replicas)
         since = time.monotonic()
         for records in to_ends(source):
@@ -56,11 +56,11 @@ def read_changelog(settings: Settings, changelog: Changelog, patience: float = 0
             ended = sorted(replicas.keys() & source.ended())
             committed = group.committed(ended) if ended else {}
             waited = time.monotonic() - since
-            for one in ended:
-                found = Partition(replicas[one].latest, committed.get(one))
-                if waited >= patience or _settled(changelog, found):
-                    read[one] = found
-                    del replicas[one]
+            for partition in ended:
+                partition_read = Partition(replicas[partition].latest, committed.get(partition))
+                if waited >= patience or _settled(changelog, partition_read):
+                    read[partition] = partition_read
+                    del replicas[partition]
             if not replicas:
                 break
     return dict(sorted(read.items()))
@@ -104,7 +104,7 @@ def sound(changelog: Changelog, latest: Mapping[bytes, bytes]) -> Sound:
 
 def all_sound(changelog: Changelog, read: Mapping[int, Partition]) -> dict[int, Sound]:
     """Every partition, of which every record can be read. Raises `StateError`."""
-    return {one: _read(changelog, each.latest) for one, each in read.items()}
+    return {partition: _read(changelog, each.latest) for partition, each in read.items()}
 
 
 def _read(changelog: Changelog, latest: Mapping[bytes, bytes]) -> Sound:
@@ -126,9 +126,9 @@ def _partitions(source: Source, topic: str) -> range:
     return range(count)
 
 
-def _settled(changelog: Changelog, found: Partition) -> bool:
+def _settled(changelog: Changelog, read: Partition) -> bool:
     try:
-        mark = changelog.mark(found.latest)
+        mark = changelog.mark(read.latest)
     except StateError:
         return True
-    return (mark.next_offset if mark else None) == found.committed
+    return (mark.next_offset if mark else None) == read.committed

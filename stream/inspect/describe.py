@@ -67,9 +67,9 @@ def described(model: RiskModel, row: NDArray[np.float32], stay: np.void, texts: 
     }
 
 
-def partition_row(read: Partition, found: Sound) -> dict[str, Any]:
+def partition_row(read: Partition, sound: Sound) -> dict[str, Any]:
     """What `ls` tells of a partition."""
-    return {"patients": len(found.patients), **_progress(found.mark, read.committed)}
+    return {"patients": len(sound.patients), **_progress(sound.mark, read.committed)}
 
 
 def report_object(report: Report) -> dict[str, Any]:
@@ -77,7 +77,9 @@ def report_object(report: Report) -> dict[str, Any]:
     return {
         "sound": not report.faults,
         "faults": dict(report.faults),
-        "partitions": [{"partition": one, **_checked(checked)} for one, checked in report.partitions.items()],
+        "partitions": [
+            {"partition": partition, **_checked(checked)} for partition, checked in report.partitions.items()
+        ],
     }
 
 

@@ -15,16 +15,18 @@ from stream.state.replica import EARLIEST
 def refused_as_future(settings: Settings) -> set[tuple[int, int]]:
     """Partition and offset in the input of what was refused as `Code.FUTURE`, as far as the dead letters are
     retained. Raises `BrokerError`."""
-    found: set[tuple[int, int]] = set()
+    refused: set[tuple[int, int]] = set()
     with closing(make_source(settings, with_headers=True, to_end=True)) as source:
         if not (count := source.partition_count(settings.dead_letters_topic)):
-            return found
+            return refused
         source.assign(settings.dead_letters_topic, dict.fromkeys(range(count), EARLIEST))
         for records in to_ends(source):
-            found |= {place for one in records.headers or [] if (place := _future_place(settings, one))}
+            refused |= {
+                place for header in records.headers or [] if (place := _future_place(settings, header))
+            }
             if len(source.ended()) == count:
-                return found
-    return found
+                return refused
+    return refused
 
 
 def _future_place(settings: Settings, headers: Headers) -> tuple[int, int] | None:

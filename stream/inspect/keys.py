@@ -25,7 +25,9 @@ def placed(settings: Settings) -> str:
         records, misplaced = 0, np.zeros(count, np.int64)
         source.assign(topic, {})
         first, end = source.beginning_offsets(range(count)), source.end_offsets(range(count))
-        source.assign(topic, {one: max(first[one], end[one] - NEWEST) for one in range(count)})
+        source.assign(
+            topic, {partition: max(first[partition], end[partition] - NEWEST) for partition in range(count)}
+        )
         for polled in to_ends(source):
             keyed = polled.keep(np.array([key is not None for key in polled.keys], np.bool_))
             wrong = partitions_of([key or b"" for key in keyed.keys], count) != keyed.partitions

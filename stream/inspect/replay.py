@@ -52,9 +52,11 @@ class Rerun:
         """What the changelog should hold of each partition. To be called once."""
         changes, ended = self._store.take_changes()
         outgoing = self._changelog.encode([*self._installed, *changes], {}, ended)
-        replicas = {one: Replica() for one in partitions}
+        replicas = {partition: Replica() for partition in partitions}
         fold(_as_records(outgoing), replicas)
-        return {one: self._changelog.patients(replica.latest) for one, replica in replicas.items()}
+        return {
+            partition: self._changelog.patients(replica.latest) for partition, replica in replicas.items()
+        }
 
     def stream_time(self, partition: int) -> int:
         return self._store.stream_time(partition)
@@ -68,15 +70,15 @@ def replay(settings: Settings, rerun: Rerun, ends: Mapping[int, int]) -> dict[in
     which those were, as far as they are retained.
     """
     counts = dict.fromkeys(ends, 0)
-    if not (open_ := {one for one, end in ends.items() if end}):
+    if not (open_ := {partition for partition, end in ends.items() if end}):
         return counts
     early = refused_as_future(settings)
     with closing(make_source(settings, to_end=True)) as source:
         source.assign(settings.observations_topic, dict.fromkeys(open_, EARLIEST))
         for records in to_ends(source, settings.max_batch):
             before = _before(records, ends)
-            for one in np.unique(before.partitions).tolist():
-                counts[one] += int((before.partitions == one).sum())
+            for partition in np.unique(before.partitions).tolist():
+                counts[partition] += int((before.partitions == partition).sum())
             rerun.apply(before.without(early))
             if done := open_ & (_reached(records, ends) | source.ended()):
                 source.pause(sorted(done))
@@ -92,13 +94,13 @@ def _partitions(settings: Settings) -> int:
 
 
 def _before(records: Records, ends: Mapping[int, int]) -> Records:
-    limits = np.array([ends[one] for one in records.partitions.tolist()], np.int64)
+    limits = np.array([ends[partition] for partition in records.partitions.tolist()], np.int64)
     return records.keep(records.offsets < limits)
 
 
 def _reached(records: Records, ends: Mapping[int, int]) -> set[int]:
     rows = zip(records.partitions.tolist(), records.offsets.tolist(), strict=True)
-    return {one for one, offset in rows if offset + 1 >= ends[one]}
+    return {partition for partition, offset in rows if offset + 1 >= ends[partition]}
 
 
 def _as_records(outgoing: Outgoing) -> Records:

@@ -43,11 +43,11 @@ def _check_target(settings: Settings, changelog: Changelog) -> int:
     """The number of partitions, where all is ready and empty."""
     with closing(make_admin(settings)) as admin:
         partitions = partition_count(admin, settings.observations_topic)
-        found = partition_count(admin, changelog.topic)
+        actual = partition_count(admin, changelog.topic)
         members = len(admin.group(settings.application_id).members)
-    if found != partitions:
+    if actual != partitions:
         raise TopicError(
-            f"{settings.observations_topic} has {partitions} partitions and {changelog.topic} has {found}: "
+            f"{settings.observations_topic} has {partitions} partitions and {changelog.topic} has {actual}: "
             "patients would be separated from their states"
         )
     if members:

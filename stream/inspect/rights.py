@@ -70,8 +70,8 @@ def _write(sink: TransactionalSink, admin: Admin, topic: str) -> str:
 
 def _may_write(admin: Admin, topic: str) -> str:
     """Without a transaction nothing can be tried that would not be seen: the cluster is asked."""
-    if (found := admin.topics([topic]).get(topic)) is None:
+    if (described := admin.topics([topic]).get(topic)) is None:
         raise TopicError(missing(topic))
-    if "WRITE" not in found.allowed:
+    if "WRITE" not in described.allowed:
         raise Refusal.TOPIC.error(f"writing {topic}", "WRITE is not among what the user may do")
     return f"{topic} can be written"

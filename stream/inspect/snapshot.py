@@ -49,7 +49,7 @@ class States:
         go where their key sends them; nothing of the new input was applied to them. A partition's stream time
         is the latest of those that its patients come from."""
         count = len(begins)
-        partitions = np.array([partition_of(one, count) for one in self.patients.ids], np.int32)
+        partitions = np.array([partition_of(patient_id, count) for patient_id in self.patients.ids], np.int32)
         stays = self.patients.stays.copy()
         stays["next_offset"] = 0
         patients = replace(self.patients, stays=stays)
@@ -57,7 +57,7 @@ class States:
         for here, there in {*zip(self.partitions.tolist(), partitions.tolist(), strict=True)}:
             if (mark := self.marks.get(here)) is not None:
                 stream_times[there] = max(stream_times[there], mark.stream_time)
-        marks = {one: Mark(begin, stream_times[one]) for one, begin in begins.items()}
+        marks = {partition: Mark(begin, stream_times[partition]) for partition, begin in begins.items()}
         return States(self.model_hash, patients, partitions, marks)
 
 
@@ -65,7 +65,7 @@ def gathered(model_hash: str, patients: Mapping[int, Patients], marks: dict[int,
     """The patients of each partition, at least one, as one."""
     parts = list(patients.values())
     together = Patients(
-        [one for part in parts for one in part.ids],
+        [patient_id for part in parts for patient_id in part.ids],
         np.concatenate([part.rows for part in parts]),
         np.concatenate([part.stays for part in parts]),
         [text for part in parts for text in part.texts],
@@ -127,7 +127,7 @@ def read(path: Path, model_hash: str, row_size: int) -> States:
 
 def _tensors(states: States) -> dict[str, NDArray[Any]]:
     patients = states.patients
-    marks = [(one, mark.next_offset, mark.stream_time) for one, mark in states.marks.items()]
+    marks = [(partition, mark.next_offset, mark.stream_time) for partition, mark in states.marks.items()]
     return {
         **_joined("ids", "id_ends", patients.ids),
         **_joined("texts", "text_ends", patients.texts),
@@ -141,7 +141,9 @@ def _tensors(states: States) -> dict[str, NDArray[Any]]:
 def _states(model_hash: str, tensors: Mapping[str, NDArray[Any]]) -> States:
     ids = _split(tensors["ids"], tensors["id_ends"])
     stays = np.ascontiguousarray(tensors["stays"]).view(STAY).reshape(len(ids))
-    marks = {one: Mark(offset, stream_time) for one, offset, stream_time in tensors["marks"].tolist()}
+    marks = {
+        partition: Mark(offset, stream_time) for partition, offset, stream_time in tensors["marks"].tolist()
+    }
     patients = Patients(ids, tensors["rows"], stays, _split(tensors["texts"], tensors["text_ends"]))
     return States(model_hash, patients, tensors["partitions"], marks)
 

@@ -70,36 +70,38 @@ def check(settings: Settings, model: RiskModel, imported: States | None = None) 
     """
     changelog = make_changelog(settings, model)
     read = read_changelog(settings, changelog, 2 * settings.transaction_timeout)
-    found = {one: sound(changelog, each.latest) for one, each in read.items()}
+    states = {partition: sound(changelog, state.latest) for partition, state in read.items()}
     faults = Counter[str]()
-    for one, each in found.items():
-        faults += each.unsound
-        faults["mark"] += not _agrees(settings, each, read[one])
+    for partition, state in states.items():
+        faults += state.unsound
+        faults["mark"] += not _agrees(settings, state, read[partition])
     bounds = _look_at_topics(settings, len(read), faults)
     exactly_once = settings.processing_guarantee == "exactly_once"
-    settled = {one: _settled(each, exactly_once, faults) for one, each in found.items()}
+    settled = {partition: _settled(state, exactly_once, faults) for partition, state in states.items()}
     ends = _replayable(settled, bounds, faults)
     replayed = _compare_with_replay(settings, model, settled, ends, imported, faults)
     partitions = {
-        one: Checked(len(each.patients), each.mark, read[one].committed, replayed.get(one))
-        for one, each in found.items()
+        partition: Checked(
+            len(state.patients), state.mark, read[partition].committed, replayed.get(partition)
+        )
+        for partition, state in states.items()
     }
     return Report(partitions, +faults)
 
 
-def compare(found: Patients, wanted: Patients) -> Counter[str]:
+def compare(actual: Patients, wanted: Patients) -> Counter[str]:
     """How many patients differ in which way; both know each patient once."""
-    places = {one: place for place, one in enumerate(wanted.ids)}
-    known = np.array([one in places for one in found.ids], np.bool_)
-    here = found.take(np.flatnonzero(known))
-    there = wanted.take(np.array([places[one] for one in here.ids], np.int64))
+    places = {patient_id: place for place, patient_id in enumerate(wanted.ids)}
+    known = np.array([patient_id in places for patient_id in actual.ids], np.bool_)
+    here = actual.take(np.flatnonzero(known))
+    there = wanted.take(np.array([places[patient_id] for patient_id in here.ids], np.int64))
     same = np.abs(here.rows - there.rows) <= TOLERANCE  # NaN is never the same
     return Counter(
         missing=len(wanted) - len(here),
-        surplus=len(found) - len(here),
+        surplus=len(actual) - len(here),
         row=int((~same.all(axis=1)).sum()),
         stay=int((_bytes(here.stays) != _bytes(there.stays)).any(axis=1).sum()),
-        texts=sum(one != other for one, other in zip(here.texts, there.texts, strict=True)),
+        texts=sum(mine != theirs for mine, theirs in zip(here.texts, there.texts, strict=True)),
     )
 
 
@@ -108,13 +110,13 @@ def _bytes(stays: NDArray[np.void]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(stays).view(np.uint8).reshape(len(stays), stays.itemsize)
 
 
-def _agrees(settings: Settings, found: Sound, read: Partition) -> bool:
+def _agrees(settings: Settings, sound: Sound, read: Partition) -> bool:
     """As a worker sees it when it restores; the group's offsets may have expired."""
-    if found.mark is None:
-        return read.committed is None and not len(found.patients)
-    if read.committed is None or found.mark.next_offset == read.committed:
+    if sound.mark is None:
+        return read.committed is None and not len(sound.patients)
+    if read.committed is None or sound.mark.next_offset == read.committed:
         return True
-    return settings.processing_guarantee == "at_least_once" and found.mark.next_offset > read.committed
+    return settings.processing_guarantee == "at_least_once" and sound.mark.next_offset > read.committed
 
 
 def _look_at_topics(settings: Settings, partitions: int, faults: Counter[str]) -> dict[int, tuple[int, int]]:
@@ -127,41 +129,43 @@ def _look_at_topics(settings: Settings, partitions: int, faults: Counter[str]) -
         numbers = range(min(count, partitions))
         source.assign(settings.observations_topic, {})
         begins, ends = source.beginning_offsets(numbers), source.end_offsets(numbers)
-    return {one: (begins[one], ends[one]) for one in numbers}
+    return {partition: (begins[partition], ends[partition]) for partition in numbers}
 
 
-def _settled(found: Sound, exactly_once: bool, faults: Counter[str]) -> Sound:
+def _settled(sound: Sound, exactly_once: bool, faults: Counter[str]) -> Sound:
     """Without those whose last event is not yet part of the partition's progress. Only where an epoch is no
     transaction may there be such."""
-    if found.mark is None:
-        return found
-    ahead = found.patients.stays["next_offset"] > found.mark.next_offset
+    if sound.mark is None:
+        return sound
+    ahead = sound.patients.stays["next_offset"] > sound.mark.next_offset
     faults["ahead"] += int(ahead.sum()) if exactly_once else 0
-    ended = {one for one, end in found.ended.items() if end.next_offset > found.mark.next_offset}
+    ended = {
+        patient_id for patient_id, end in sound.ended.items() if end.next_offset > sound.mark.next_offset
+    }
     faults["ahead"] += len(ended) if exactly_once else 0
-    ids = found.ids | ended | {found.patients.ids[place] for place in np.flatnonzero(ahead).tolist()}
-    return replace(found, patients=found.patients.take(np.flatnonzero(~ahead)), ids=frozenset(ids))
+    ids = sound.ids | ended | {sound.patients.ids[place] for place in np.flatnonzero(ahead).tolist()}
+    return replace(sound, patients=sound.patients.take(np.flatnonzero(~ahead)), ids=frozenset(ids))
 
 
 def _replayable(
-    found: Mapping[int, Sound], bounds: Mapping[int, tuple[int, int]], faults: Counter[str]
+    states: Mapping[int, Sound], bounds: Mapping[int, tuple[int, int]], faults: Counter[str]
 ) -> dict[int, int]:
     """Up to where to replay each partition of which that can be done."""
     ends = {}
-    for one, (begin, end) in bounds.items():
-        if (mark := found[one].mark) is None:
+    for partition, (begin, end) in bounds.items():
+        if (mark := states[partition].mark) is None:
             continue
         retained = begin <= mark.next_offset <= end
         faults["gap"] += not retained
         if retained and begin == 0:
-            ends[one] = mark.next_offset
+            ends[partition] = mark.next_offset
     return ends
 
 
 def _compare_with_replay(
     settings: Settings,
     model: RiskModel,
-    found: Mapping[int, Sound],
+    states: Mapping[int, Sound],
     ends: dict[int, int],
     imported: States | None,
     faults: Counter[str],
@@ -169,18 +173,18 @@ def _compare_with_replay(
     """How many records of each partition were replayed."""
     rerun = Rerun(settings, model)
     if imported is not None:
-        begun = imported.placed(dict.fromkeys(found, 0))
-        for one in ends:
-            rerun.install(one, begun.of(one), begun.marks[one].stream_time)
+        begun = imported.placed(dict.fromkeys(states, 0))
+        for partition in ends:
+            rerun.install(partition, begun.of(partition), begun.marks[partition].stream_time)
     counts = replay(settings, rerun, ends)
-    for one, wanted in rerun.states(list(ends)).items():
-        now = rerun.stream_time(one)
-        mark = found[one].mark
+    for partition, wanted in rerun.states(list(ends)).items():
+        now = rerun.stream_time(partition)
+        mark = states[partition].mark
         faults["stream_time"] += mark is not None and mark.stream_time != now
         faults.update(
             compare(
-                _still_there(found[one].patients, now, frozenset()),
-                _still_there(wanted, now, found[one].ids),
+                _still_there(states[partition].patients, now, frozenset()),
+                _still_there(wanted, now, states[partition].ids),
             )
         )
     return counts
@@ -189,5 +193,5 @@ def _compare_with_replay(
 def _still_there(patients: Patients, now: int, without: frozenset[bytes]) -> Patients:
     """Those whose stay has not expired: when a worker clears the others away is its own affair."""
     left: NDArray[np.bool_] = ~expired(patients.stays, now)
-    left &= np.array([one not in without for one in patients.ids], np.bool_)
+    left &= np.array([patient_id not in without for patient_id in patients.ids], np.bool_)
     return patients.take(np.flatnonzero(left))

@@ -81,9 +81,9 @@ class Admin(Protocol):
 
 def partition_count(admin: Admin, topic: str) -> int:
     """Number of partitions of a topic. Raises `TopicError` if it is missing, `BrokerError`."""
-    if (found := admin.topics([topic]).get(topic)) is None:
+    if (description := admin.topics([topic]).get(topic)) is None:
         raise TopicError(missing(topic))
-    return found.partitions
+    return description.partitions
 
 
 def missing(topic: str) -> str:

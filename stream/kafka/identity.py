@@ -52,9 +52,9 @@ class Identity:
     def changed(self, admin: Looking) -> BrokerError | None:
         """What became of the first topic that is another now, or has more partitions than when it was first
         looked at. A topic that is missing may come back. Raises `BrokerError`."""
-        found = admin.topics(list(self._known))
+        topics = admin.topics(list(self._known))
         for topic, known in self._known.items():
-            if (now := found.get(topic)) is None:
+            if (now := topics.get(topic)) is None:
                 continue
             if now.id != known:
                 return GapError(topic, None, MADE_AGAIN)

@@ -129,10 +129,13 @@ class Blindness:
             self._before, self._since, self._unread = polled, now, {}
         if now - self._since < self._patience:
             return []
-        last, self._unread = self._unread, {one: at for one, at in self._ask().items() if one in reading}
+        last, self._unread = (
+            self._unread,
+            {partition: at for partition, at in self._ask().items() if partition in reading},
+        )
         if self._polled() != polled:
             return []
-        return sorted(one for one, at in self._unread.items() if last.get(one) == at)
+        return sorted(partition for partition, at in self._unread.items() if last.get(partition) == at)
 
 
 class Watchdog:

@@ -72,10 +72,10 @@ def names(settings: Settings) -> list[str]:
 def agreed_partitions(settings: Settings, admin: Admin, wanted: int | None) -> int:
     """How many partitions the missing topics get: as many as those that exist. Raises `TopicError` if these
     differ among themselves or from `wanted`, `BrokerError`."""
-    found = {name: topic.partitions for name, topic in admin.topics(names(settings)).items()}
-    counts = set(found.values()) | ({wanted} if wanted else set())
+    counts_by_topic = {name: topic.partitions for name, topic in admin.topics(names(settings)).items()}
+    counts = set(counts_by_topic.values()) | ({wanted} if wanted else set())
     if len(counts) > 1:
-        stand = ", ".join(f"{name} has {count}" for name, count in found.items())
+        stand = ", ".join(f"{name} has {count}" for name, count in counts_by_topic.items())
         asked = f", --partitions is {wanted}" if wanted else ""
         raise TopicError(
             f"{stand} partitions{asked}: all topics need the same number; nothing was created. Leave "
@@ -86,29 +86,29 @@ def agreed_partitions(settings: Settings, admin: Admin, wanted: int | None) -> i
 
 def examine(settings: Settings, admin: Admin) -> list[Fault]:
     """What is not as it should be; empty if all is. Blocks; raises `BrokerError`."""
-    found = admin.topics(names(settings))
-    return list(faults(settings, found, admin.configs(list(found))))
+    topics = admin.topics(names(settings))
+    return list(faults(settings, topics, admin.configs(list(topics))))
 
 
-def refuse(found: list[Fault]) -> None:
+def refuse(problems: list[Fault]) -> None:
     """Raise a `TopicError` that names what must not be, if anything is."""
-    if fatal := [str(fault) for fault in found if fault.fatal]:
+    if fatal := [str(fault) for fault in problems if fault.fatal]:
         raise TopicError("; ".join(fatal))
 
 
 def faults(
-    settings: Settings, found: Mapping[str, Topic], configs: Mapping[str, Mapping[str, str]]
+    settings: Settings, topics: Mapping[str, Topic], configs: Mapping[str, Mapping[str, str]]
 ) -> Iterator[Fault]:
-    """found, configs: of the topics that exist. Pure."""
-    given = found.get(settings.observations_topic)
+    """topics, configs: those of the topics that exist. Pure."""
+    given = topics.get(settings.observations_topic)
     for name in names(settings):
-        if name not in found:
+        if name not in topics:
             what, _, mend = missing(name).partition(": ")
             yield Fault(what, mend, True)
             continue
         if given is not None:
-            yield from _counts(settings, name, found[name].partitions, given.partitions)
-        yield from _settings(settings, name, found[name], configs[name])
+            yield from _counts(settings, name, topics[name].partitions, given.partitions)
+        yield from _settings(settings, name, topics[name], configs[name])
 
 
 def partition_of(key: bytes, partitions: int) -> int:
@@ -160,8 +160,8 @@ def _settings(settings: Settings, name: str, topic: Topic, config: Mapping[str, 
         yield fault("max.message.bytes", str(DEAD_LETTER_BYTES), why, False)
     if config["message.timestamp.type"] == BROKER_TIME:
         return
-    before = min(int(config.get(one, NO_LIMIT_MS)) for one in BEFORE)
-    after = min(int(config.get(one, NO_LIMIT_MS)) for one in AFTER)
+    before = min(int(config.get(setting, NO_LIMIT_MS)) for setting in BEFORE)
+    after = min(int(config.get(setting, NO_LIMIT_MS)) for setting in AFTER)
     if not given and (before < NO_LIMIT_MS or after < settings.max_future * 1000):
         why = f"and {BEFORE[0]} is {before}, {AFTER[0]} {after}: the broker refuses scores of other times"
         yield fault("message.timestamp.type", BROKER_TIME, why, True)

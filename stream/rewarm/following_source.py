@@ -99,7 +99,7 @@ class FollowingSource:
         self._source.pause(partitions)
 
     def resume(self, partitions: Sequence[int]) -> None:
-        self._source.resume([one for one in partitions if one not in self._waiting])
+        self._source.resume([partition for partition in partitions if partition not in self._waiting])
 
     def assignment(self) -> list[int]:
         return self._source.assignment()

@@ -148,7 +148,9 @@ class RewarmProgress:
         return score if other else None
 
     def _hold_back(self, scores: Source) -> None:
-        full = {one for one in scores.assignment() if self._agreement.waiting(one) > MOST_AHEAD}
+        full = {
+            partition for partition in scores.assignment() if self._agreement.waiting(partition) > MOST_AHEAD
+        }
         if full - self._full:
             scores.pause(sorted(full - self._full))
         if self._full - full:
@@ -158,8 +160,8 @@ class RewarmProgress:
     def _look(self, theirs: Mapping[int, int], ours: Mapping[int, int], gone: bool) -> None:
         """Both groups' committed offsets, queried after the membership, because members commit before they
         leave."""
-        behind = sum(max(offset - ours[one], 0) for one, offset in theirs.items())
-        last, now = self._last, _Pace(sum(theirs.values()), sum(ours[one] for one in theirs))
+        behind = sum(max(offset - ours[partition], 0) for partition, offset in theirs.items())
+        last, now = self._last, _Pace(sum(theirs.values()), sum(ours[partition] for partition in theirs))
         self._last, left, arriving = now, None, 0.0
         if last is not None:
             seconds = now.at - last.at

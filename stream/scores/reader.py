@@ -98,15 +98,15 @@ def read(lines: Iterable[bytes], model_hash: str | None) -> ScoreColumns:
     if len(models) > 1:
         hashes = readable(", ".join(sorted(models)))
         raise DataError(f"scores of {len(models)} models: choose one with --model-hash: {hashes}")
-    one = next(iter(models.values()), None)
+    model = next(iter(models.values()), None)
     ids = sorted({score.patient_id for score in scores}, key=lambda patient: (len(patient), patient))
     number = {patient: place for place, patient in enumerate(ids)}
     patients = np.array([number[score.patient_id] for score in scores], dtype=np.int64)
     observed_at = np.array([score.observed_at for score in scores], dtype=np.int64)
     return ScoreColumns(
-        model_name=one.model.name if one else "",
-        model_hash=one.model.hash if one else "",
-        target=one.target if one else "",
+        model_name=model.model.name if model else "",
+        model_hash=model.model.hash if model else "",
+        target=model.target if model else "",
         patients=patients,
         hours=hours_since_first(patients, observed_at),
         risks=np.array([score.risk for score in scores], dtype=np.float64),

@@ -153,11 +153,11 @@ class Charted(_Measured):
         due = hours - self._last[rows] >= np.where(condition.ill, self._closely, self._every)
         if self._whom:
             due &= self._whom(condition)
-        found = np.flatnonzero(due)
-        places = found + rows.start
+        due_rows = np.flatnonzero(due)
+        places = due_rows + rows.start
         first = np.isneginf(self._last[places])
-        self._last[places] = hours[found] - np.where(first, self._offset[places], 0.0)
-        return found
+        self._last[places] = hours[due_rows] - np.where(first, self._offset[places], 0.0)
+        return due_rows
 
 
 class Ventilator(Charted):

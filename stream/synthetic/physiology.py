@@ -175,8 +175,8 @@ def collapses(names: tuple[str, ...]) -> tuple[NDArray[np.float32], NDArray[np.f
     """`ARREST` of the variables: where they go, and the minutes, infinite for one that does not change; each
     float32 [len(names)]."""
     stays = Collapse(0.0, np.inf)
-    found = [ARREST.get(_PRESSURES.get(name, name), stays) for name in names]
-    return np.array([c.to for c in found], np.float32), np.array([c.minutes for c in found], np.float32)
+    arrests = [ARREST.get(_PRESSURES.get(name, name), stays) for name in names]
+    return np.array([c.to for c in arrests], np.float32), np.array([c.minutes for c in arrests], np.float32)
 
 
 def _table(of: Mapping[Course, Mapping[str, float]], names: tuple[str, ...]) -> NDArray[np.float32]:

@@ -56,8 +56,8 @@ def split(event: bytes) -> tuple[bytes, bytes]:
 
 def discharge_of(event: bytes, at: int, cancel: bool) -> bytes:
     """A discharge, at `at` ms, of the patient whom the event is of, or its cancellation."""
-    found = _HEAD.search(event)
-    if found is None:
+    head = _HEAD.search(event)
+    if head is None:
         raise ValueError("an event without ids")
-    named = found[0], b"cancel" if cancel else b"mistake", at, b',"cancel":true' if cancel else b""
+    named = head[0], b"cancel" if cancel else b"mistake", at, b',"cancel":true' if cancel else b""
     return b'{"type":"discharge",%s-%s","observed_at":%d%s}' % named

@@ -97,15 +97,15 @@ class Stay:
     def whereabouts(self, sayings: Iterable[Saying]) -> Whereabouts:
         """By replaying the log. What the score says counts from the last event on that has one."""
         where, place = Whereabouts(), _place(self.score) if self.score else NOWHERE
-        said = sorted(filter(self.has, sayings), key=lambda one: (one.offset, one.partition))
-        before = [one for one in said if _reaches(place, (one.partition, one.offset))]
-        for one in before:
-            where.told(one.at, one.unit, one.bed)
+        sayings_here = sorted(filter(self.has, sayings), key=lambda saying: (saying.offset, saying.partition))
+        before = [saying for saying in sayings_here if _reaches(place, (saying.partition, saying.offset))]
+        for saying in before:
+            where.told(saying.at, saying.unit, saying.bed)
         if self.score:
             where.scored(self.scored_at, self.score.unit or "", self.score.bed or "")
-        for one in said:
-            if one not in before:
-                where.told(one.at, one.unit, one.bed)
+        for saying in sayings_here:
+            if saying not in before:
+                where.told(saying.at, saying.unit, saying.bed)
         return where
 
     def _concerns(self, notice: Notice, progress: WardProgress) -> bool:
@@ -135,11 +135,11 @@ def _place(score: Score) -> Place:
     return score.source.partition, score.source.offset
 
 
-def _reaches(one: Place, other: Place) -> bool:
+def _reaches(place: Place, other: Place) -> bool:
     """Whether it is known to stand no earlier in the log."""
-    return one[0] == other[0] and one[1] >= other[1]
+    return place[0] == other[0] and place[1] >= other[1]
 
 
-def _differ(one: str | None, other: str | None) -> bool:
+def _differ(known: str | None, other: str | None) -> bool:
     """Whether they are known to be two encounters."""
-    return bool(one and other and one != other)
+    return bool(known and other and known != other)

@@ -60,19 +60,19 @@ class KafkaPythonAdmin:
         self._ask("deleting topics", self._client.delete_topics, list(topics))
 
     def topics(self, names: Sequence[str]) -> dict[str, Topic]:
-        found = {}
+        topics = {}
         for topic in self._ask(f"describing {', '.join(names)}", self._client.describe_topics, list(names)):
             error = for_code(topic["error_code"])
             if error is UnknownTopicOrPartitionError:
                 continue
             if topic["error_code"]:
                 raise translated(error(), f"describing {topic['name']}")
-            copies = min((len(one["replica_nodes"]) for one in topic["partitions"]), default=0)
+            copies = min((len(partition["replica_nodes"]) for partition in topic["partitions"]), default=0)
             allowed = frozenset(topic.get("authorized_operations") or ())
-            found[topic["name"]] = Topic(
+            topics[topic["name"]] = Topic(
                 _id(topic.get("topic_id")), len(topic["partitions"]), copies, allowed
             )
-        return found
+        return topics
 
     def configs(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
         resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in topics]
@@ -81,18 +81,18 @@ class KafkaPythonAdmin:
     def broker_config(self) -> dict[str, str]:
         brokers = self._ask("describing the cluster", self._client.describe_cluster)["brokers"]
         resource = ConfigResource(ConfigResourceType.BROKER, str(brokers[0]["broker_id"]))
-        (found,) = self._configs([resource], "broker").values()
-        return found
+        (configs,) = self._configs([resource], "broker").values()
+        return configs
 
     def group(self, name: str) -> ConsumerGroup:
         """A coordinator that has moved says so in the answer, and kafka-python raises nothing."""
-        found = self._ask(f"describing the group {name}", self._client.describe_groups, [name])[name]
-        if found["error"] is not None and found["group_state"] != "Dead":
-            if GroupIdNotFoundError.__name__ in found["error"]:
+        description = self._ask(f"describing the group {name}", self._client.describe_groups, [name])[name]
+        if description["error"] is not None and description["group_state"] != "Dead":
+            if GroupIdNotFoundError.__name__ in description["error"]:
                 return ConsumerGroup(False, [])
-            raise translated(KafkaError(found["error"]), f"describing the group {name}")
+            raise translated(KafkaError(description["error"]), f"describing the group {name}")
         return ConsumerGroup(
-            found["group_state"] == "Stable", [_owned(member) for member in found["members"]]
+            description["group_state"] == "Stable", [_owned(member) for member in description["members"]]
         )
 
     def close(self) -> None:
@@ -106,12 +106,12 @@ class KafkaPythonAdmin:
             resources,
             config_filter="all",
         )
-        found = {}
+        configs = {}
         for name, settings in answer[kind].items():
             if not settings:  # kafka-python leaves the error out
                 raise TopicError(f"reading settings of {name}: it is missing, or DescribeConfigs is denied")
-            found[name] = {setting: entry["value"] or "" for setting, entry in settings.items()}
-        return found
+            configs[name] = {setting: entry["value"] or "" for setting, entry in settings.items()}
+        return configs
 
     def _ask(self, doing: str, request: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         try:
@@ -134,4 +134,4 @@ def _owned(member: dict[str, Any]) -> dict[str, set[int]]:
     assigned = member["member_assignment"]
     if not assigned:
         return {}
-    return {one["topic"]: set(one["partitions"]) for one in assigned["assigned_partitions"]}
+    return {owned["topic"]: set(owned["partitions"]) for owned in assigned["assigned_partitions"]}

@@ -101,12 +101,12 @@ class Contact:
 
     def translated(self, error: Exception, doing: str) -> BrokerError:
         """As the function `translated`; but a time-out is explained by the connection that it waited for."""
-        found = translated(error, doing)
-        if not isinstance(found, BrokerUnavailable):
-            return found
+        failure = translated(error, doing)
+        if not isinstance(failure, BrokerUnavailable):
+            return failure
         if self._refused is not None:
             return translated(self._refused, "connecting")
-        return BrokerUnavailable(f"{found}; {self._unreachable}") if self._unreachable else found
+        return BrokerUnavailable(f"{failure}; {self._unreachable}") if self._unreachable else failure
 
 
 class _Manager(KafkaConnectionManager):  # type: ignore[misc]
@@ -177,8 +177,8 @@ def create(client: Callable[..., Client], settings: dict[str, Any], contact: Con
 def translated(error: Exception, doing: str) -> BrokerError:
     """The error of our tree that stands for kafka-python's, while `doing` something to a resource that it
     names."""
-    if (found := _refusal(error)) is not None:
-        return found.error(doing, _said(error))
+    if (refusal := _refusal(error)) is not None:
+        return refusal.error(doing, _said(error))
     text, kind = f"{doing}: {_said(error)}", _kind(error)
     if issubclass(kind, (*_UNAVAILABLE, *_FENCED)):
         return BrokerUnavailable(text)
@@ -187,15 +187,15 @@ def translated(error: Exception, doing: str) -> BrokerError:
 
 def not_done(error: Exception, doing: str, kind: type[EpochError]) -> BrokerError:
     """The same for what belongs to an epoch: lost with it, as `kind`, unless the cluster refuses for good."""
-    found = _refusal(error)
-    return kind(f"{doing}: {_said(error)}") if found is None else found.error(doing, _said(error))
+    refusal = _refusal(error)
+    return kind(f"{doing}: {_said(error)}") if refusal is None else refusal.error(doing, _said(error))
 
 
 def _refusal(error: Exception) -> Refusal | None:
     """None if it may pass."""
     if isinstance(error, errors.KafkaConnectionError) and "[SSL" in str(error):
         return Refusal.TLS if _TLS_REFUSED.search(str(error)) else None
-    return next((found for kind, found in _REFUSALS.items() if issubclass(_kind(error), kind)), None)
+    return next((refusal for kind, refusal in _REFUSALS.items() if issubclass(_kind(error), kind)), None)
 
 
 def _kind(error: Exception) -> type[Exception]:

@@ -128,7 +128,9 @@ class KafkaPythonSource:
             raise CommitError("committing needs a consumer group")
         if foreign := sorted(offsets.keys() - self._owned):
             raise CommitError(f"{self._topic}: partitions {foreign} are not owned")
-        wanted = {TopicPartition(self._topic, one): OffsetAndMetadata(at) for one, at in offsets.items()}
+        wanted = {
+            TopicPartition(self._topic, partition): OffsetAndMetadata(at) for partition, at in offsets.items()
+        }
         try:
             self._consumer.commit(wanted, timeout_ms=REQUEST_TIMEOUT_MS)
         except KafkaError as error:
@@ -139,19 +141,19 @@ class KafkaPythonSource:
     def group_metadata(self) -> Any:
         """Raises `CommitError` if the group has removed this member: without a generation the broker would
         take its offsets unchecked."""
-        found = self._consumer.group_metadata()
-        if found.generation_id < 0 or not found.member_id:
+        metadata = self._consumer.group_metadata()
+        if metadata.generation_id < 0 or not metadata.member_id:
             raise CommitError(f"the group {self._group_id} has removed this member")
-        return found
+        return metadata
 
     def committed(self, partitions: Sequence[int]) -> dict[int, int]:
         if self._group_id is None:
             raise SettingsError("committed offsets need a consumer group")
-        found = {
+        offsets = {
             where.partition: self._request(self._consumer.committed, where)
             for where in self._coordinates(partitions)
         }
-        return {partition: offset for partition, offset in found.items() if offset is not None}
+        return {partition: offset for partition, offset in offsets.items() if offset is not None}
 
     def lag(self) -> dict[int, int]:
         """By the consumer's own positions, which step over the markers of transactions, unlike those of the
@@ -166,8 +168,13 @@ class KafkaPythonSource:
 
     def ended(self) -> set[int]:
         ends = self.end_offsets(self.assignment())
-        at = {one: self._request(self._consumer.position, TopicPartition(self._topic, one)) for one in ends}
-        return {one for one, end in ends.items() if at[one] is not None and at[one] >= end}
+        at = {
+            partition: self._request(self._consumer.position, TopicPartition(self._topic, partition))
+            for partition in ends
+        }
+        return {
+            partition for partition, end in ends.items() if at[partition] is not None and at[partition] >= end
+        }
 
     def partition_count(self, topic: str) -> int:
         try:
@@ -226,8 +233,8 @@ class KafkaPythonSource:
             ) from error
 
     def _bounds(self, ask: Callable[..., dict[Any, int]], partitions: Sequence[int]) -> dict[int, int]:
-        found = self._request(ask, self._coordinates(partitions))
-        return {where.partition: offset for where, offset in found.items()}
+        offsets = self._request(ask, self._coordinates(partitions))
+        return {place.partition: offset for place, offset in offsets.items()}
 
     def _blocking(self, call: Callable[[], Result]) -> Result:
         try:

@@ -98,7 +98,7 @@ class KafkaPythonTransactionalSink:
         self.send(last())
         reach("changelog_sent")
         producer, deadline = self._begun(), time.monotonic() + self._timeout
-        where = {TopicPartition(topic, one): OffsetAndMetadata(at) for one, at in offsets.items()}
+        where = {TopicPartition(topic, partition): OffsetAndMetadata(at) for partition, at in offsets.items()}
         manager = producer._transaction_manager  # the producer's own methods wait without bound
 
         def end() -> None:

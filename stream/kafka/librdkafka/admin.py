@@ -77,8 +77,8 @@ class LibrdkafkaAdmin:
 
     def topics(self, names: Sequence[str]) -> dict[str, Topic]:
         return {
-            name: Topic(_id(found.topic_id), len(found.partitions), _copies(found), _allowed(found))
-            for name, found in self._described(names).items()
+            name: Topic(_id(topic.topic_id), len(topic.partitions), _copies(topic), _allowed(topic))
+            for name, topic in self._described(names).items()
         }
 
     def configs(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -87,19 +87,19 @@ class LibrdkafkaAdmin:
     def broker_config(self) -> dict[str, str]:
         describing = self._client.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)
         brokers = self._answer(describing, "describing the cluster").nodes
-        (found,) = self._configs([ConfigResource(ResourceType.BROKER, brokers[0].id_string)]).values()
-        return found
+        (configs,) = self._configs([ConfigResource(ResourceType.BROKER, brokers[0].id_string)]).values()
+        return configs
 
     def group(self, name: str) -> ConsumerGroup:
         asked = self._client.describe_consumer_groups([name], request_timeout=REQUEST_TIMEOUT_S)
         try:
-            found: ConsumerGroupDescription = self._result(asked[name])
+            description: ConsumerGroupDescription = self._result(asked[name])
         except KafkaException as error:
             if reason(error).code() == KafkaError.GROUP_ID_NOT_FOUND:
                 return ConsumerGroup(False, [])
             raise self._failed(error, f"describing the group {name}") from error
-        stable = found.state == ConsumerGroupState.STABLE
-        return ConsumerGroup(stable, [_owned(member) for member in found.members])
+        stable = description.state == ConsumerGroupState.STABLE
+        return ConsumerGroup(stable, [_owned(member) for member in description.members])
 
     def close(self) -> None:
         """Repeatable. librdkafka's client is closed by being forgotten."""
@@ -114,24 +114,24 @@ class LibrdkafkaAdmin:
             request_timeout=REQUEST_TIMEOUT_S,
             include_authorized_operations=True,
         )
-        found = {}
+        configs = {}
         for name, future in asked.items():
             try:
-                found[name] = self._result(future)
+                configs[name] = self._result(future)
             except KafkaException as error:
                 if reason(error).code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise self._failed(error, f"describing {name}") from error
-        return found
+        return configs
 
     def _ask_for_controller(self) -> None:
         """Every request would wait in vain for a controller, if there is none (librdkafka's mock cluster)."""
         if self._controlled:
             return
         try:
-            found = self._client.list_topics(GROUPS, timeout=REQUEST_TIMEOUT_S)
+            metadata = self._client.list_topics(GROUPS, timeout=REQUEST_TIMEOUT_S)
         except KafkaException as error:
             raise self._failed(error, "asking for the controller") from error
-        if found.controller_id not in found.brokers:
+        if metadata.controller_id not in metadata.brokers:
             raise RefusalError("these brokers have no controller, and so no administration")
         self._controlled = True
 
@@ -147,8 +147,8 @@ class LibrdkafkaAdmin:
     def _wait_until_usable(self, topics: Sequence[str]) -> None:
         deadline = time.monotonic() + USABLE_S
         while True:
-            found = self._described(topics)
-            led = {name for name, one in found.items() if all(part.leader for part in one.partitions)}
+            described = self._described(topics)
+            led = {name for name, topic in described.items() if all(part.leader for part in topic.partitions)}
             if not (waiting := sorted(set(topics) - led)):
                 return
             if time.monotonic() > deadline:
@@ -187,7 +187,7 @@ def _id(given: Uuid) -> str:
 
 
 def _copies(topic: TopicDescription) -> int:
-    return min((len(one.replicas) for one in topic.partitions), default=0)
+    return min((len(partition.replicas) for partition in topic.partitions), default=0)
 
 
 def _allowed(topic: TopicDescription) -> set[str]:
@@ -200,6 +200,6 @@ def _values(entries: Mapping[str, Any]) -> dict[str, str]:
 
 def _owned(member: MemberDescription) -> dict[str, set[int]]:
     owned: dict[str, set[int]] = {}
-    for one in member.assignment.topic_partitions if member.assignment else ():
-        owned.setdefault(one.topic, set()).add(one.partition)
+    for partition in member.assignment.topic_partitions if member.assignment else ():
+        owned.setdefault(partition.topic, set()).add(partition.partition)
     return owned

@@ -86,8 +86,8 @@ class Contact:
     def __call__(self, error: KafkaError) -> None:
         if error.fatal():
             self._refusal = translated(error, "the consumer") if self._fatal else None
-        elif (found := _refusal(error)) is not None:
-            self._refusal = found.error("connecting", _said(error))
+        elif (refusal := _refusal(error)) is not None:
+            self._refusal = refusal.error("connecting", _said(error))
         elif (broker := _ADDRESS.fullmatch(error.str())) is not None:
             advertised = broker["node"] != "bootstrap"
             self._unreachable = unreachable(broker["at"], broker["why"], advertised=advertised)
@@ -99,12 +99,12 @@ class Contact:
 
     def translated(self, error: KafkaError, doing: str) -> BrokerError:
         """As the function `translated`; but a time-out is explained by the connection that it waited for."""
-        found = translated(error, doing)
-        if not isinstance(found, BrokerUnavailable):
-            return found
+        failure = translated(error, doing)
+        if not isinstance(failure, BrokerUnavailable):
+            return failure
         if self._refusal is not None:
             return self._refusal
-        return BrokerUnavailable(f"{found}; {self._unreachable}") if self._unreachable else found
+        return BrokerUnavailable(f"{failure}; {self._unreachable}") if self._unreachable else failure
 
 
 def library_version() -> str:
@@ -145,8 +145,8 @@ def reason(error: KafkaException) -> KafkaError:
 def translated(error: KafkaError, doing: str) -> BrokerError:
     """The error of our tree that stands for librdkafka's, while `doing` something to a resource that it
     names."""
-    if (found := _refusal(error)) is not None:
-        return found.error(doing, _said(error))
+    if (refusal := _refusal(error)) is not None:
+        return refusal.error(doing, _said(error))
     text = f"{doing}: {_said(error)}"
     if error.code() in _UNAVAILABLE or error.code() in _FENCED:
         return BrokerUnavailable(text)
@@ -155,8 +155,8 @@ def translated(error: KafkaError, doing: str) -> BrokerError:
 
 def not_done(error: KafkaError, doing: str, kind: type[EpochError]) -> BrokerError:
     """The same for what belongs to an epoch: lost with it, as `kind`, unless the cluster refuses for good."""
-    found = _refusal(error)
-    return kind(f"{doing}: {_said(error)}") if found is None else found.error(doing, _said(error))
+    refusal = _refusal(error)
+    return kind(f"{doing}: {_said(error)}") if refusal is None else refusal.error(doing, _said(error))
 
 
 def close_quietly(producer: Producer) -> None:

@@ -172,34 +172,35 @@ class LibrdkafkaSource:
 
     def committed(self, partitions: Sequence[int]) -> dict[int, int]:
         try:
-            found = self._consumer.committed(self._coordinates(partitions), timeout=REQUEST_TIMEOUT_S)
+            positions = self._consumer.committed(self._coordinates(partitions), timeout=REQUEST_TIMEOUT_S)
         except KafkaException as error:
             raise self._failed(
                 error, f"reading committed offsets of {self._topic}{self._in_group()}"
             ) from error
-        for one in found:
-            if one.error is not None:
+        for position in positions:
+            if position.error is not None:
                 raise translated(
-                    one.error, f"reading the committed offset of {self._at(one)}{self._in_group()}"
+                    position.error,
+                    f"reading the committed offset of {self._at(position)}{self._in_group()}",
                 )
-        return {one.partition: one.offset for one in found if one.offset >= 0}
+        return {position.partition: position.offset for position in positions if position.offset >= 0}
 
     def lag(self) -> dict[int, int]:
         lags = {}
-        for one in self._consumer.position(self._coordinates(self._reading)):
-            ends = self._consumer.get_watermark_offsets(one, cached=True)
-            if ends is not None and ends[1] >= 0 and one.offset >= 0:
-                lags[one.partition] = max(ends[1] - one.offset, 0)
+        for position in self._consumer.position(self._coordinates(self._reading)):
+            ends = self._consumer.get_watermark_offsets(position, cached=True)
+            if ends is not None and ends[1] >= 0 and position.offset >= 0:
+                lags[position.partition] = max(ends[1] - position.offset, 0)
         return lags
 
     def ended(self) -> set[int]:
         return self._ended
 
     def partition_count(self, topic: str) -> int:
-        found = self._metadata(topic)
-        if found.error is not None and not is_missing(found.error):
-            raise translated(found.error, f"asking about {topic}")
-        return len(found.partitions or ())
+        metadata = self._metadata(topic)
+        if metadata.error is not None and not is_missing(metadata.error):
+            raise translated(metadata.error, f"asking about {topic}")
+        return len(metadata.partitions or ())
 
     def beginning_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
         return {partition: self._watermarks(partition)[0] for partition in partitions}
@@ -218,10 +219,10 @@ class LibrdkafkaSource:
         while True:
             left = deadline - time.monotonic()
             try:
-                found: TopicMetadata = self._consumer.list_topics(topic, timeout=min(left, SLICE_S)).topics[
-                    topic
-                ]
-                return found
+                metadata: TopicMetadata = self._consumer.list_topics(
+                    topic, timeout=min(left, SLICE_S)
+                ).topics[topic]
+                return metadata
             except KafkaException as error:
                 failed = self._failed(error, f"asking about {topic}")
                 if left <= SLICE_S or not isinstance(failed, BrokerUnavailable):
@@ -233,9 +234,9 @@ class LibrdkafkaSource:
         if not (self._assigned or self._subscribed):
             report = self._consumer.poll(REPORTS_S)
             if report is not None and (said := report.error()) is not None:
-                found = translated(said, doing)
-                if isinstance(found, RefusalError):
-                    return found
+                failure = translated(said, doing)
+                if isinstance(failure, RefusalError):
+                    return failure
         return self._contact.translated(reason(error), doing)
 
     def _in_group(self) -> str:

@@ -227,9 +227,11 @@ class LibrdkafkaTransactionalSink:
         cause = error if isinstance(error, KafkaException) else error.__cause__
         if not isinstance(cause, KafkaException):
             return kind(f"{doing}: {self._lost or type(error).__name__}")
-        found = not_done(reason(cause), doing, kind)
+        failure = not_done(reason(cause), doing, kind)
         return (
-            found if isinstance(found, RefusalError) or self._lost is None else kind(f"{doing}: {self._lost}")
+            failure
+            if isinstance(failure, RefusalError) or self._lost is None
+            else kind(f"{doing}: {self._lost}")
         )
 
     def _committing(self) -> str:
