@@ -105,7 +105,7 @@ class Broker:
         raise RuntimeError(f"the group has not {count} members with partitions after {MEMBERS_S:g} s")
 
     def worker_settings(self, name: str, observations: str) -> dict[str, str]:
-        """Of a worker of the application `name`, whose output topics begin with it too."""
+        """Settings of a worker of the application `name`, whose output topics begin with it too."""
         return {
             "BOOTSTRAP_SERVERS": self.bootstrap,
             "APPLICATION_ID": name,

@@ -2,7 +2,7 @@
 
 The real state store and stepper with a GRU of 64 and random weights: events and times to the device, state
 gathered, stepped wave by wave, scattered, and the results copied back, which waits for the device. Without
-decoding and Kafka. Needs numpy and torch. Where there is no CUDA device it says so and measures the CPU.
+decoding and Kafka. Needs numpy and torch. Without a CUDA device it reports that and measures the CPU.
 
     python -m bench.gpu [--rounds 20]
 """

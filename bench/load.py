@@ -109,7 +109,7 @@ class Latency:
 
 class TopicReader:
     """Reads an output topic's first `events` records, on a thread of its own. live: while they are written,
-    to know when a `read_committed` consumer has them; else each one's time is that of the append."""
+    to know when a `read_committed` consumer has them; otherwise each one's time is that of the append."""
 
     def __init__(self, bootstrap: str, topic: str, events: int, *, live: bool) -> None:
         self._settings = {
@@ -138,7 +138,7 @@ class TopicReader:
         return due, np.array(self._at) - due
 
     def latency(self, from_ms: float) -> Latency:
-        """Of the events due from `from_ms` on. Waits until all is read."""
+        """The latency of the events due from `from_ms` on. Waits until all is read."""
         due, waits = self.waits()
         waited = waits[due >= from_ms]
         p50, p99 = np.percentile(waited, [50, 99])

@@ -64,7 +64,7 @@ def markdown(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def write(name: str | None, title: str, text: str, figures: Mapping[str, Any]) -> None:
-    """Print the table; write `results/<name>.md` and `results/<name>.json` where there is a name."""
+    """Print the table; write `results/<name>.md` and `results/<name>.json` if there is a name."""
     print(f"{title}\n\n{text}")
     if name is None:
         return

@@ -46,7 +46,7 @@ def made(shape: Shape, device: str) -> RiskModel:
 
 def measure(models: list[RiskModel], batch: int, device: str) -> list[dict[str, float]]:
     """Microseconds a call and a patient of each model, of calls during `SECONDS` for each. The models take
-    turns, so that what else the machine does falls on all."""
+    turns, so that the machine's other work affects all alike."""
     values, elapsed = events(batch, device)
     states = [model.initial_state().repeat(batch, 1) for model in models]
     seconds: list[list[float]] = [[] for _ in models]

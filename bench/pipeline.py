@@ -1,7 +1,7 @@
 """The running pipeline on a real broker beside it: events/s, CPU, memory and latency, each way in turn.
 
 echo: librdkafka alone, same bytes out. vitalstream: a worker, a process of its own, exactly_once with
-librdkafka where nothing else is said; also at_least_once, with kafka-python, and two workers of one group.
+librdkafka unless stated otherwise; also at_least_once, with kafka-python, and two workers of one group.
 per-event: a plain loop with json.loads and GRUCell on one event at a time. All read the same topic with four
 partitions.
 
@@ -109,7 +109,7 @@ class Run:
         self.broker.delete(*self._topics)
 
     def scored(self) -> int:
-        """Scores so far. Raises where a process has ended."""
+        """Scores so far. Raises if a process has ended."""
         for process in self.processes:
             if process.poll() is not None:
                 raise RuntimeError(f"{self.way} ended with status {process.returncode}")

@@ -2,7 +2,7 @@
 
 A real broker, four partitions, the shipped model. The changelog is written as a worker writes it, with two
 generations of each patient, of which the older is not yet compacted. Measured in the worker: from the moment
-at which the group assigns the partitions until the last one runs; cold, and where it stood by before.
+at which the group assigns the partitions until the last one runs; cold, and after standing by.
 
     python -m bench.restore [--patients 100000] [--rounds 3]
 """

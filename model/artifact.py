@@ -59,7 +59,7 @@ class _Calibration(_Strict):
 
 
 class Description(_Strict):
-    """The content of `model.json`. reference: None where the model must not tell of its data."""
+    """The content of `model.json`. reference: None if the model must not reveal its data."""
 
     format: Literal[2] = 2
     name: str
@@ -85,7 +85,7 @@ class Description(_Strict):
 
 
 def save(model: RiskModel, folder: Path, card: Card) -> None:
-    """Write the two files to `folder` (made where missing) and set `model.hash`. Raises `OSError`."""
+    """Write the two files to `folder` (made if missing) and set `model.hash`. Raises `OSError`."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     weights = serialise(tensors)
@@ -114,7 +114,7 @@ def save(model: RiskModel, folder: Path, card: Card) -> None:
 def load(folder: Path, device: torch.device | str = "cpu") -> RiskModel:
     """The model in `folder` on `device`, in evaluation mode, its parameters frozen.
 
-    Raises `ArtifactError` where a file is missing or damaged, the hash differs, or it was made for other
+    Raises `ArtifactError` if a file is missing or damaged, the hash differs, or it was made for other
     variables, units or shapes than this code's.
     """
     description, weights = read_description(folder), _read(folder / WEIGHTS)

@@ -134,7 +134,7 @@ class Features(nn.Module):
 
     def decode(self, encoded: Tensor) -> Tensor:
         """What `encode` was given: [B, 12] to raw statics [B, 5], NaN where unknown. Age, height and weight
-        within rounding, and no further than `LIMIT` deviations from the mean, where they were clipped."""
+        within rounding, and no further than `LIMIT` deviations from the mean, at which they are clipped."""
         numeric, unknown, sex, unit = encoded.split_with_sizes((3, 3, 2, 4), dim=1)
         statics = encoded.new_full((len(encoded), len(STATICS)), torch.nan)
         known = numeric * self.static_std + self.static_mean
@@ -192,7 +192,8 @@ class Features(nn.Module):
     def sequence(self, values: Tensor, statics: Tensor, elapsed: Tensor) -> Tensor:
         """The cell's inputs [B, T, INPUT_SIZE] at every event of whole stays.
 
-        values: [B, T, V], statics: [B, 5], elapsed: [B, T], as in `step`. Row t sees events 0..t only.
+        values: [B, T, V], statics: [B, 5], elapsed: [B, T], as in `RiskModel.step`. Row t sees events 0..t
+        only.
         """
         measured = torch.isfinite(values)
         hours = elapsed.double().cumsum(dim=1).float()[:, :, None]

@@ -45,7 +45,7 @@ class Histogram(_Part):
 
     @classmethod
     def over(cls, edges: Sequence[float] | NDArray[np.float32], values: NDArray[np.float32]) -> Self:
-        """Of `values` [N], at least one, none NaN."""
+        """The histogram of `values` [N], at least one, none NaN."""
         bounds = np.asarray(edges, np.float32)
         counts = np.bincount(np.searchsorted(bounds, values, side="right"), minlength=len(bounds) + 1)
         shortest = tuple(float(str(bound)) for bound in bounds)
@@ -53,8 +53,9 @@ class Histogram(_Part):
 
     @classmethod
     def by_quantiles(cls, values: NDArray[np.float32]) -> Self:
-        """Of `values` [N] in up to `BINS` bins of like size. Edges lie halfway between neighbouring values,
-        so that other rounding is no drift; equal values share a bin, so that ties leave fewer bins."""
+        """The histogram of `values` [N] in up to `BINS` bins of like size. Edges lie halfway between
+        neighbouring values, so that other rounding is no drift; equal values share a bin, so that ties leave
+        fewer bins."""
         if not len(values):
             return cls(edges=(), shares=(1.0,))
         distinct, counts = np.unique(values, return_counts=True)

@@ -5,9 +5,9 @@
     [ cell state (h first) | carried 37 | measured at 37 | counts 37 | encoded statics 12 | hours 1
       | minimum 37 | maximum 37 | first 37 | mean 37 | variance 37 ]
 
-The last five are there where the model has a wide path: one layer beside the cell, over the cell's input and
-the running statistics of each variable (as the wide part of Cheng et al., Wide & Deep, 2016). The cell tells
-the course; the wide path, how bad it has been.
+The last five are there if the model has a wide path: one layer beside the cell, over the cell's input and
+the running statistics of each variable (as the wide part of Cheng et al., Wide & Deep, 2016). The cell
+follows the course; the wide path keeps how bad it has been.
 
 Rows are float32, always finite, independent of each other, and mean nothing to another model.
 """
@@ -67,9 +67,9 @@ class Shape:
 
 class RiskModel(nn.Module):
     """name, target: what it is and what it predicts. hash: SHA-256 of the stored artifact, "" before it is
-    saved. reference: of the data that it was made with, None where unknown. alert_threshold: the risk from
+    saved. reference: of the data that it was made with, None if unknown. alert_threshold: the risk from
     which an alert is worth it. warm_after: events from which on the risk carries information. state_size:
-    floats of one patient's row. Not thread-safe only where its parameters are changed."""
+    floats of one patient's row. Thread-safe unless its parameters are changed."""
 
     def __init__(
         self,

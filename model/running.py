@@ -47,7 +47,7 @@ def split_running(running: Tensor) -> Running:
 
 
 def initial() -> Tensor:
-    """Of a patient of whom nothing was measured: [RUNNING_SIZE]."""
+    """The statistics of a patient before the first measurement: [RUNNING_SIZE]."""
     return torch.zeros(RUNNING_SIZE)
 
 

@@ -33,7 +33,7 @@ class Range(NamedTuple):
 class Variable:
     """One series variable. A value is plausible when `low <= value <= high` (both inclusive, in `unit`).
 
-    loinc: the code under which laboratories and FHIR observations report it; None where LOINC has none.
+    loinc: the code under which laboratories and FHIR observations report it; None if LOINC has none.
     mdc: the term that bedside monitors use; None for what no monitor measures.
     narrower: the range to which training data is cut, if it is not the plausible one.
     """

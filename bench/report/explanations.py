@@ -52,7 +52,7 @@ class Deletion:
 
 
 def first_alerts(model: RiskModel, stays: Stays, count: int, seed: int = 0) -> Alerted:
-    """Of `count` random patients who alert, stepped to their alert as the stream does."""
+    """The first alerts of `count` random patients, stepped to their alert as the stream does."""
     place, owner = step_places(stays), step_owners(stays)
     alerting = step_risks(model, stays) >= model.alert_threshold
     alerting &= (place + 1 >= model.warm_after) & (place > 0)

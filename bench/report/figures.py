@@ -19,9 +19,9 @@ HOURS = (6.0, 12.0, 24.0)
 
 @dataclass(frozen=True, slots=True)
 class ModelFigures:
-    """Of the last scores, but for auroc_6, auroc_12 and auroc_24: of those known by then. event1:
-    min(sensitivity, positive predictive value) at a threshold chosen on training data; event1_best: at the
-    best one here. ece: 10 bins of equally many patients. None where a score is no probability or has no
+    """Figures of the last scores; auroc_6, auroc_12 and auroc_24 are those of the scores known by then.
+    event1: min(sensitivity, positive predictive value) at a threshold chosen on training data; event1_best:
+    at the best one here. ece: 10 bins of equally many patients. None if a score is no probability or has no
     threshold."""
 
     auroc: float
@@ -54,7 +54,7 @@ def of_steps(
 
 
 def mean(runs: Sequence[ModelFigures]) -> ModelFigures:
-    """Of several runs, figure by figure."""
+    """The mean of several runs, figure by figure."""
     columns = {name: [asdict(run)[name] for run in runs] for name in asdict(runs[0])}
     return ModelFigures(
         **{name: None if None in column else float(np.mean(column)) for name, column in columns.items()}

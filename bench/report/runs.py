@@ -131,7 +131,7 @@ def _is_made(folder: Path, recipe: Recipe) -> bool:
 
 
 def _clear(folder: Path) -> None:
-    """Remove a model that was made by another recipe; a run that was cut off stays, and goes on."""
+    """Remove a model that was made by another recipe; an interrupted run stays, and continues."""
     if (folder / artifact.DESCRIPTION).exists():
         shutil.rmtree(folder)
 

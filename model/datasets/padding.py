@@ -47,7 +47,7 @@ def step_owners(stays: Stays) -> NDArray[np.int64]:
 
 
 def step_places(stays: Stays) -> NDArray[np.int64]:
-    """Of every step, how many of its patient's came before it, flat: [P + E]. 0 is the admission."""
+    """How many of its patient's steps came before each step, flat: [P + E]. 0 is the admission."""
     starts = step_starts(stays)
     return np.arange(starts[-1]) - starts[step_owners(stays)]
 

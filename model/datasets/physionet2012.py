@@ -53,7 +53,7 @@ def read(data: Path, name: str) -> Stays:
 
 def statics_beside(outcomes: Path) -> ByPatient | None:
     """Age, sex and unit type (as `Statics.values`) from the recorded set that lies beside its outcomes
-    (`outcomes_b.csv` or `Outcomes-b.txt`); None where there is none. Raises `DatasetError` where it is
+    (`outcomes_b.csv` or `Outcomes-b.txt`); None if there is none. Raises `DatasetError` if it is
     damaged."""
     named = re.fullmatch(r"outcomes[_-]([a-z])\.(csv|txt)", outcomes.name, re.IGNORECASE)
     stays = _read(outcomes.parent, named[1].lower()) if named else None
@@ -75,7 +75,8 @@ def read_outcomes(path: Path) -> Outcomes:
 
 
 def outcomes_path(data: Path, name: str) -> Path:
-    """Where set `name`'s outcomes lie: the table beside the parquet file, else the published one."""
+    """Where set `name`'s outcomes lie: the table beside the parquet file if there is one, otherwise the
+    published one."""
     table = data / FOLDER / f"outcomes_{name}.csv"
     return table if table.is_file() else data / FOLDER / f"Outcomes-{name}.txt"
 

@@ -80,7 +80,7 @@ class Outcomes:
         )
 
     def of(self, record_ids: NDArray[np.int32]) -> NDArray[np.bool_]:
-        """`died` in the order of `record_ids`; raises `DatasetError` where one has no outcome."""
+        """`died` in the order of `record_ids`; raises `DatasetError` if one has no outcome."""
         by_id = dict(zip(self.record_ids.tolist(), self.died.tolist(), strict=True))
         if missing := len(np.setdiff1d(record_ids, self.record_ids)):
             raise DatasetError(f"{missing} patients have no outcome")

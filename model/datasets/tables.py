@@ -46,7 +46,7 @@ class _Table:
     columns: dict[str, list[str]]
 
     def read(self, name: str, read: Read[Cell], wanted: str) -> list[Cell]:
-        """A column. Raises `DatasetError` where `read` raises `ValueError`; wanted: what must stand there."""
+        """A column. Raises `DatasetError` if `read` raises `ValueError`; wanted: what must stand there."""
         cells: list[Cell] = []
         for row, cell in zip(self.rows, self.columns[name], strict=True):
             try:

@@ -1,4 +1,4 @@
-"""What alerts cost and give: how many there are, whom they find, how early."""
+"""What alerts cost and give: their number, the patients they find, and how early they come."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _at_least(hours: Floats) -> Curve:
 
 
 def _median(ascending: Floats, weights: Floats) -> Floats:
-    """Of values in ascending order that count as often as their weights say: [B, 1]."""
+    """The median of values in ascending order, each counted as often as its weight: [B, 1]."""
     if not len(ascending):
         return np.full((len(weights), 1), np.nan)
     reached = np.cumsum(weights, axis=1)

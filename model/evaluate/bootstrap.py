@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
-"""Weights of the patients in B samples, float64 [B, P] → M figures of each sample, float64 [B, M]; NaN where
+"""Weights of the patients in B samples, float64 [B, P] → M figures of each sample, float64 [B, M]; NaN if
 a sample gives none."""
 
 RESAMPLES = 1000
@@ -26,7 +26,7 @@ _BLOCK_CELLS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure and its 95 % interval; None where the patients, or all resamples, do not give it."""
+    """A figure and its 95 % interval; None if the patients, or all resamples, do not give it."""
 
     value: float | None
     low: float | None
@@ -45,7 +45,7 @@ def estimates(
     its interval.
 
     centred: figures that grow with every resample, because they add up absolute or squared misses (H, ECE).
-    Their interval is shifted by the mean growth and cut at 0; else it would lie above the figure itself.
+    Their interval is shifted by the mean growth and cut at 0; otherwise it would lie above the figure itself.
     """
     if not patients:
         return [Estimate(None, None, None)] * statistic(np.zeros((1, 0))).shape[1]

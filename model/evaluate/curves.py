@@ -13,7 +13,7 @@ from model.evaluate.bootstrap import LEVEL, RESAMPLES, Estimate, Floats, estimat
 from model.evaluate.metrics import BINS
 
 POINTS = 201
-"""Of a ROC or precision curve, evenly along its x axis: no single patient can be read off it."""
+"""Points of a ROC or precision curve, evenly along its x axis: no single patient can be read off it."""
 _Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
 NET_BENEFIT_THRESHOLDS = tuple(np.round(np.arange(0.02, 0.61, 0.02), 2).tolist())
 
@@ -63,7 +63,7 @@ def precision(risks: Floats, died: NDArray[np.bool_]) -> Curve:
 
 
 def calibration(risks: Floats, died: NDArray[np.bool_]) -> tuple[CalibrationBin, ...]:
-    """`BINS` bins of equal mass, by ascending risk; fewer where patients are fewer or share their risks."""
+    """`BINS` bins of equal mass, by ascending risk; fewer if patients are fewer or share their risks."""
     order = np.argsort(risks, kind="stable")
     first = np.searchsorted(risks[order], risks[order])
     bins = first * BINS // max(len(risks), 1)

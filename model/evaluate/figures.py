@@ -29,7 +29,7 @@ class Alerting:
 
 @dataclass(frozen=True, slots=True)
 class AtHorizon:
-    """Of the last score of each patient at or before `hours` (None: of all). The curves are None where
+    """Figures of the last score of each patient at or before `hours` (None: of all). The curves are None if
     everybody or nobody died. best_threshold: that of `metrics.event1_best`."""
 
     hours: float | None
@@ -87,7 +87,7 @@ def assess(
 ) -> Figures:
     """All figures of scores, against death in hospital. The columns are those of `LabelledScores.of`.
 
-    resamples: of each interval. Raises `DatasetError` where no scored patient has an outcome.
+    resamples: of each interval. Raises `DatasetError` if no scored patient has an outcome.
     """
     labelled = LabelledScores.of(patients, hours, risks, outcomes)
     threshold = alerting.threshold if alerting else None

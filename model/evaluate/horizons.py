@@ -24,7 +24,7 @@ _MS_PER_HOUR = 3_600_000
 @dataclass(frozen=True, slots=True)
 class Horizon:
     """hours: None for the last score. patients: those with a score by then. auroc and auprc (average
-    precision) are None where all outcomes are the same. brier: mean squared error of the risk."""
+    precision) are None if all outcomes are the same. brier: mean squared error of the risk."""
 
     hours: float | None
     patients: int
@@ -61,7 +61,7 @@ def evaluate(
     """For each patient the last score at or before each horizon counts, against death in hospital.
 
     The columns are those of `LabelledScores.of`; of scores at the same hour the later row counts. Raises
-    `DatasetError` where no scored patient has an outcome.
+    `DatasetError` if no scored patient has an outcome.
     """
     labelled = LabelledScores.of(patients, hours, risks, outcomes)
     return Evaluation(

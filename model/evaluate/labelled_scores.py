@@ -37,7 +37,7 @@ class LabelledScores:
     @classmethod
     def of(cls, patients: Integers, hours: Floats, risks: NDArray[np.floating], outcomes: Outcomes) -> Self:
         """patients (record ids), hours (since admission), risks: [N], one row a score, in the order in which
-        they were made. Raises `DatasetError` where no scored patient has an outcome."""
+        they were made. Raises `DatasetError` if no scored patient has an outcome."""
         known = np.isin(patients, outcomes.record_ids)
         if not known.any():
             raise DatasetError("no score is of a patient with an outcome")
@@ -59,8 +59,8 @@ class LabelledScores:
         return len(self.hours)
 
     def known_by(self, until: float | None) -> tuple[Integers, Floats]:
-        """Of each patient with a score at or before this hour: its position, int64 [Q], and the last such
-        score's risk, float64 [Q]. None: the last score of all."""
+        """The position, int64 [Q], of each patient with a score at or before this hour, and the risk of the
+        last such score, float64 [Q]. until: None takes the last score of all."""
         within = self.hours <= (np.inf if until is None else until)
         counts = np.add.reduceat(within.astype(np.int64), self.starts)
         patients = np.flatnonzero(counts)

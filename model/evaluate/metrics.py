@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from model.evaluate.bootstrap import RESAMPLES, Estimate, Floats, estimates
 
 BINS = 10
-"""Of Event 2 and of the ECE, of equal mass. Patients with equal risks are never split over two bins."""
+"""Bins of Event 2 and of the ECE, of equal mass. Patients with equal risks are never split over two bins."""
 _EVENT2_FLOOR = 0.001
 """Added to a bin's variance, as in the challenge's own scorer: a bin of risk 0 divides by it."""
 
@@ -56,7 +56,7 @@ def measure(
     risks: Floats, died: NDArray[np.bool_], threshold: float | None = None, resamples: int = RESAMPLES
 ) -> Metrics:
     """risks: float64 [P]. died: bool [P]. threshold: the operating threshold. Figures that need patients who
-    died and patients who did not are None where there are none."""
+    died and patients who did not are None if there are none."""
     groups = Groups.of(risks, died)
 
     def statistic(weights: Floats) -> Floats:
@@ -67,7 +67,7 @@ def measure(
 
 
 def best_threshold(risks: Floats, died: NDArray[np.bool_]) -> float | None:
-    """The risk at which Event 1 is greatest, the lowest of several. None where nobody died."""
+    """The risk at which Event 1 is greatest, the lowest of several. None if nobody died."""
     groups = Groups.of(risks, died)
     event1 = _event1_curve(groups.sample(np.ones((1, len(risks)))))[0] if died.any() else np.zeros(0)
     return float(groups.risks[np.argmax(event1)]) if len(event1) else None
@@ -111,7 +111,7 @@ class Sample:
 
 
 def figures(sample: Sample, threshold: float | None = None) -> list[Floats]:
-    """The metrics named in `FIGURES` of each sample, [B] each; NaN where a sample gives none."""
+    """The metrics named in `FIGURES` of each sample, [B] each; NaN if a sample gives none."""
     patients, deaths = sample.patients.sum(axis=1), sample.deaths.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         binned = _binned(sample)

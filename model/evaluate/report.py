@@ -24,16 +24,16 @@ LIMITS = (
     USE,
     "These are recorded stays: nobody saw the scores and nobody acted on them. What alerts do to care, and "
     "to those who get them, is not known from this.",
-    "The figures hold for patients and recording like these. The intervals tell of chance in drawing these "
-    "patients, not of other hospitals or other years.",
-    "Where the model learnt from these patients, the figures flatter: they are not what others may expect. "
-    "Where they stopped the training, calibrated the risk or chose the threshold, they are optimistic.",
+    "The figures hold for patients and recording like these. The intervals cover chance in drawing these "
+    "patients, not other hospitals or other years.",
+    "If the model learnt from these patients, the figures are too good to hold for others. If these patients "
+    "stopped the training, calibrated the risk or chose the threshold, the figures are optimistic.",
     "Death in hospital may come days after the last observation: lead time counts to the end of the record.",
-    "A patient who was treated well and lived counts as a false alarm, even where the alert was right.",
+    "A patient who was treated well and lived counts as a false alarm, even if the alert was right.",
     "Many subgroups are compared, some of them small: one that stands out may do so by chance.",
 )
 METHODS = (
-    "Of each patient the last score at or before each hour counts, also where the record ended before; “last "
+    "The last score of each patient at or before each hour counts, even if the record ended before; “last "
     "score” is the last of all. Hours run from the patient's first score, the admission.",
     "AUROC: share of pairs of one who died and one who survived that are ranked rightly; 0.5 is chance, 1 "
     "perfect. AUPRC: average precision; chance is the death rate.",
@@ -57,7 +57,7 @@ def write(
     about: Mapping[str, str] | None = None,
     sections: Sequence[Section] = (),
 ) -> Path:
-    """Write both files to `folder` (made where missing) and return the path of the page.
+    """Write both files to `folder` (made if missing) and return the path of the page.
 
     about: what was evaluated, name → text, shown in the header. sections: stand after the subgroups.
     Neither file names a patient. The same figures give the same bytes.
@@ -180,7 +180,7 @@ def _worth(figures: Figures) -> str:
         plots.svg(plots.decision, figures),
         "Net benefit of acting on the risk, by threshold, beside acting on everybody and on nobody",
         "The threshold says how many needless actions one rightly foreseen death is worth: at 0.2, four. "
-        "Where a curve lies above both “everybody” and “nobody”, acting on the risk is worth more than "
+        "If a curve lies above both “everybody” and “nobody”, acting on the risk is worth more than "
         "either. The shade is the 95 % interval of the last scores.",
     )
 

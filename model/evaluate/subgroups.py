@@ -1,4 +1,4 @@
-"""The same figures by age, sex and type of unit: whom the risk serves less well."""
+"""The same figures by age, sex and type of unit: they show for which patients the risk is less good."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from model.features import INPUT_SIZES
 from model.risk_model import RiskModel
 
 POINTS = 16
-"""Of the Gauss-Legendre quadrature along the path."""
+"""Points of the Gauss-Legendre quadrature along the path."""
 
 _VARIABLES = INPUT_SIZES[0]
 _KNOWN = 3 * _VARIABLES
@@ -42,8 +42,9 @@ def attribute(
     hours: Tensor,
     at: Tensor | None = None,
 ) -> Attribution:
-    """Of one event each of N patients. before: their rows before it [N, state_size]. values: [N, 37],
-    elapsed, hours, at: [N], as for `RiskModel.scan`. Works within `torch.inference_mode` too."""
+    """The attribution of one event of each of N patients. before: their rows before it [N, state_size].
+    values: [N, 37], elapsed, hours, at: [N], as for `RiskModel.scan`. Works within `torch.inference_mode`
+    too."""
     with torch.inference_mode(False), torch.enable_grad():
         before, values, elapsed, hours = (part.clone() for part in (before, values, elapsed, hours))
         after = torch.empty_like(before)

@@ -40,7 +40,8 @@ def contributors(
     hours: Tensor,
     at: Tensor | None = None,
 ) -> Contributors:
-    """Of one event each of N patients, as `model.explain.attribution.attribute`. Waits for the device."""
+    """The contributors to the risk after one event of each of N patients; the arguments are those of
+    `model.explain.attribution.attribute`. Waits for the device."""
     effects = attribute(model, before, values, elapsed, hours, at).effects
     variables = effects.abs().topk(NAMED, dim=1).indices
     with torch.inference_mode():
@@ -63,8 +64,8 @@ def contributors(
 
 
 def _extremes(model: RiskModel, after: Tensor, counts: Tensor) -> Tensor:
-    """1 where the last value is the highest of the stay, -1 where the lowest: [N, 37]; else 0, and where the
-    model does not tell it from others: beyond `LIMIT`."""
+    """[N, 37]: 1 where the last value is the highest of the stay, -1 where it is the lowest, and 0 otherwise.
+    It is also 0 beyond `LIMIT`, where the model does not distinguish values."""
     running = model.running(after)
     if running is None:
         return torch.zeros_like(counts)

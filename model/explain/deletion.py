@@ -33,7 +33,7 @@ def top(effects: Tensor, count: int) -> Tensor:
 
 def random_others(known: NDArray[np.bool_], named: NDArray[np.bool_], rng: np.random.Generator) -> Tensor:
     """As many random variables as `named` [N, 37] of each event, among those that are known (were measured)
-    and not named; fewer where there are not so many. bool [N, 37]."""
+    and not named; fewer if there are not so many. bool [N, 37]."""
     order = rng.random(known.shape) + 2.0 * ~(known & ~named)
     ranks = order.argsort(axis=1).argsort(axis=1)
     return torch.from_numpy((ranks < named.sum(axis=1, keepdims=True)) & known & ~named)

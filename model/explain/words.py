@@ -19,9 +19,9 @@ SPOKEN = {
 
 
 VENTILATED = 0.5
-"""Of 0 and 1, as the model carries them: not to the last digit."""
+"""Between 0 and 1, as the model carries them: not exact to the last digit."""
 AT_ONCE = 1 / 60
-"""Hours within which a value is of now: one that is older is told with its age."""
+"""Hours within which a value is of now: an older one is given with its age."""
 
 
 def in_words(

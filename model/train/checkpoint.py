@@ -1,4 +1,4 @@
-"""Where a training run stands, so that one that was cut off can go on."""
+"""The progress of a training run, so that an interrupted one can continue."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Checkpoint:
         self._identity = json.dumps(identity, sort_keys=True)
 
     def read(self) -> dict[str, Any] | None:
-        """What `write` stored, None where there is nothing yet. Never runs code that the file holds.
+        """Returns what `write` stored, None if there is nothing yet. Never runs code that the file holds.
 
-        Raises `DatasetError` where the file is damaged or of a run that was made of something else.
+        Raises `DatasetError` if the file is damaged, or comes from a run with another identity.
         """
         if self._path is None or not self._path.exists():
             return None

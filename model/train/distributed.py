@@ -1,4 +1,4 @@
-"""Several processes that train one model: each takes its part of every batch, all keep the same weights.
+"""Several processes that train one model: each takes its shard of every batch, all keep the same weights.
 
 torchrun (or another launcher that sets RANK, WORLD_SIZE and LOCAL_RANK, and MASTER_ADDR and MASTER_PORT)
 starts them. Without it a process is a group of one, and nothing here costs anything.
@@ -38,13 +38,13 @@ class ProcessGroup:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the rank that writes and speaks."""
+        """Whether this is the rank that writes files and reports progress."""
         return self.rank == 0
 
     @property
     def shard(self) -> slice:
-        """This rank's of any sequence: every `size`-th. Parts differ in length by one at most; of a short
-        sequence some ranks have none."""
+        """This rank's items of any sequence: every `size`-th. Shards differ in length by one at most; some
+        ranks have none of a short sequence."""
         return slice(self.rank, None, self.size)
 
     def parallel(self, model: nn.Module) -> nn.Module:
@@ -82,8 +82,8 @@ ALONE = ProcessGroup()
 def process_group() -> Iterator[ProcessGroup]:
     """The group that the launcher made of this and other processes; `ALONE` without one.
 
-    NCCL with a GPU for each of this machine's ranks, else Gloo on CPUs. Raises `PeerError` where another
-    rank ends or does not come. A failing rank does not shut down cleanly; the others detect its exit.
+    NCCL if this machine has a GPU for each of its ranks, otherwise Gloo on CPUs. Raises `PeerError` if
+    another rank ends or does not come. A failing rank does not shut down cleanly; the others detect its exit.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE

@@ -29,7 +29,7 @@ from model.train.recipe import Recipe
 
 @dataclass(frozen=True, slots=True)
 class EpochProgress:
-    """Told after each epoch. losses are means a patient; loss is None where training is private,
+    """Reported after each epoch. losses are means a patient; loss is None if training is private,
     validation_loss without validation."""
 
     epoch: int
@@ -53,11 +53,11 @@ def fit(
 ) -> RiskModel:
     """The averaged weights of the epoch with the least validation loss (of the last without validation).
 
-    A run that was cut off goes on from `checkpoint`, after the last whole epoch, to the same result.
+    An interrupted run continues from `checkpoint`, after the last whole epoch, to the same result.
     group: ranks that call this with the same arguments and get the same weights, as one process would, but
     for rounding; the first alone reads and writes the checkpoint. plan: train privately; a resumed run is
     then another one, since its noise is never the same.
-    Raises `DatasetError` where the checkpoint is of another recipe or other stays, `RecipeError` where
+    Raises `DatasetError` if the checkpoint is of another recipe or other stays, `RecipeError` if
     private training is to learn from a teacher, or longer than planned.
     """
     if plan:
@@ -89,7 +89,8 @@ def mean_loss(model: RiskModel, recipe: Recipe, examples: Examples, group: Proce
 
 
 def _initial(recipe: Recipe, examples: Examples, *, private: bool) -> RiskModel:
-    """Random weights; the normalisation and the base rate are those of the examples, or else public."""
+    """Random weights; the normalisation and the base rate are those of the examples, or public ones if
+    `private`."""
     torch.manual_seed(recipe.seed)
     stays = examples.stays
     normalisation = public.normalisation() if private else Normalisation.fit(stays.values, stays.statics)
@@ -104,7 +105,7 @@ BatchLoss = Callable[[nn.Module, NDArray[np.int64]], Tensor]
 
 
 class _BatchGradient:
-    """Of the mean loss over each batch, of which every rank takes its part."""
+    """Gradients of the mean loss over each batch, of which every rank takes its shard."""
 
     def __init__(
         self, recipe: Recipe, model: RiskModel, loss: BatchLoss, stays: Stays, group: ProcessGroup
@@ -169,7 +170,7 @@ class _Run:
         return self.group.total(total) / len(self.examples.stays)
 
     def keep(self, validation_loss: float | None) -> None:
-        """Take the average as the best so far where it is (always, without validation)."""
+        """Keep the average as the best so far if it is the best (always, without validation)."""
         if validation_loss is not None and validation_loss >= self.best_loss:
             self.stale += 1
             return

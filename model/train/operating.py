@@ -36,7 +36,7 @@ def alert_threshold(held_out: Examples, risks: NDArray[np.float32]) -> float:
 def warm_after(held_out: Examples, risks: NDArray[np.float32]) -> int:
     """The number of events, admission included, from which on the scores carry information: the lower 95 %
     bound of their AUROC over the patients who have that many is `INFORMATIVE` at least, there and at every
-    later number up to `MOST_EVENTS`, which is returned where that is never so."""
+    later number up to `MOST_EVENTS`, which is returned if no number satisfies this."""
     starts = step_starts(held_out.stays)
     lengths = np.diff(starts)
     for events in range(MOST_EVENTS, 0, -1):
@@ -47,7 +47,8 @@ def warm_after(held_out: Examples, risks: NDArray[np.float32]) -> int:
 
 
 def _lower_bound(died: NDArray[np.bool_], risks: NDArray[np.float32]) -> float:
-    """Of the 95 % interval of AUROC (Hanley and McNeil 1982); 0 where there are fewer than `FEWEST`."""
+    """The lower bound of the 95 % interval of AUROC (Hanley and McNeil 1982); 0 if there are fewer than
+    `FEWEST`."""
     deaths, others = int(died.sum()), int((~died).sum())
     if min(deaths, others) < FEWEST:
         return 0.0

@@ -23,10 +23,10 @@ from model.train.examples import Examples
 from model.train.recipe import Recipe
 
 CLIP = 6.0
-"""Norm of a patient's gradient from which it is clipped, where nothing else is asked for."""
+"""Norm to which a patient's gradient is clipped by default."""
 
 MOST = 1e6
-"""Of epsilon and clip: far beyond what protects anybody."""
+"""The largest epsilon and clip that are accepted: far beyond what protects anybody."""
 
 StayLoss = Callable[[int], Tensor]
 """The loss of one patient's stay, by its position."""
@@ -65,11 +65,11 @@ class PrivacyPlan:
 
     @property
     def batches(self) -> int:
-        """Of an epoch, in which every patient is expected once."""
+        """Batches of an epoch, in which every patient is expected once."""
         return batches_an_epoch(self.sample_rate)
 
     def check(self, recipe: Recipe, examples: Examples) -> None:
-        """Raises `RecipeError` where the plan would not be kept: with a teacher's targets or more steps."""
+        """Raises `RecipeError` if the plan would not be kept: with a teacher's targets or more steps."""
         if examples.targets is not None:
             raise RecipeError("private training cannot learn from a teacher")
         if recipe.epochs * self.batches > self.steps:
@@ -90,7 +90,7 @@ class Privacy:
 
     def plan(self, recipe: Recipe, patients: int) -> PrivacyPlan:
         """The least noise with which the recipe's epochs over so many patients keep the promise. Raises
-        `RecipeError` where there is none, or the recipe has a teacher."""
+        `RecipeError` if there is none, or if the recipe has a teacher."""
         if recipe.folds:
             raise RecipeError(
                 "a teacher learns from every patient without noise: private training needs folds 0"
@@ -113,7 +113,7 @@ def batches_an_epoch(sample_rate: float) -> int:
 
 def least_noise(epsilon: float, delta: float, sample_rate: float, steps: int) -> float:
     """The noise multiplier with which so many steps spend `epsilon`, or up to 1 % less. Raises `RecipeError`
-    where no noise is enough. opacus is imported when needed: it takes seconds."""
+    if no noise is enough. opacus is imported when needed: it takes seconds."""
     from opacus.accountants.utils import get_noise_multiplier
 
     try:
@@ -148,7 +148,7 @@ def _orders_at_their_ends() -> warnings.catch_warnings[None]:
 
 
 def clipped(gradient: Sequence[Tensor], clip: float) -> list[Tensor]:
-    """The gradient, scaled down to the norm `clip` where it is longer; zeros where it is not finite."""
+    """The gradient, scaled down to the norm `clip` if it is longer; zeros if it is not finite."""
     norm = torch.stack([part.double().norm() for part in gradient]).norm()
     if not norm.isfinite():
         return [torch.zeros_like(part) for part in gradient]
@@ -156,11 +156,11 @@ def clipped(gradient: Sequence[Tensor], clip: float) -> list[Tensor]:
 
 
 class PrivateGradient:
-    """Gradients of a plan, in the place of those of batches. Each rank samples from its part of the patients,
-    so that all together are one Poisson sample; the first adds the noise before they are summed.
+    """Gradients of a plan, in the place of those of batches. Each rank samples from its shard of the
+    patients, so that all together are one Poisson sample; the first adds the noise before they are summed.
 
-    rng: of samples and noise. None takes the operating system's entropy: who knows the seed knows the noise,
-    so it is never the recipe's.
+    rng: of samples and noise. None takes the operating system's entropy: whoever knows the seed knows the
+    noise, so it is never the recipe's.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class PrivateGradient:
         self._rng = rng or np.random.default_rng()
 
     def batches(self, _: np.random.Generator) -> list[NDArray[np.int64]]:
-        """Of an epoch: this rank's patients, each in each with the chance `sample_rate`."""
+        """The batches of an epoch: each holds each of this rank's patients with probability `sample_rate`."""
         draws = [self._rng.random(len(self._patients)) for _ in range(self._plan.batches)]
         return [self._patients[draw < self._plan.sample_rate] for draw in draws]
 

@@ -69,10 +69,10 @@ def train(
     training goes through all its epochs, and they are fitted on `learnt` itself, whose patients are scored in
     `recipe.calibration_folds` folds by models that did not learn from them (and whose teachers did not).
 
-    A run that was cut off goes on from `out/checkpoints`. `taught` gets the number of the teachers' folds
+    An interrupted run continues from `out/checkpoints`. `taught` gets the number of the teachers' folds
     done, `fitted` each epoch. group: ranks that all call this; the first one teaches, and alone writes.
-    plan: keep the patients of `learnt` private. Raises `DatasetError`, `RecipeError` where privacy cannot be
-    kept, and `OSError` where `out` cannot be written.
+    plan: keep the patients of `learnt` private. Raises `DatasetError`, `RecipeError` if privacy cannot be
+    kept, and `OSError` if `out` cannot be written.
     """
     work = _Work(recipe, out / CHECKPOINTS, taught, fitted, group, plan)
     examples = learnt.examples()

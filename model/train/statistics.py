@@ -13,7 +13,8 @@ from model.datasets.stays import Stays
 from model.variables import STATICS, VARIABLES
 
 STATISTICS = ("last", "seen", "age", "minimum", "maximum", "mean", "change", "count", "spread")
-"""Of each variable; age: log1p hours since measured, since admission where never; change: last - first."""
+"""Columns of each variable. age: log1p hours since measured, since admission if never; change: last -
+first."""
 COLUMNS = len(STATISTICS) * len(VARIABLES) + len(STATICS) + 2
 
 

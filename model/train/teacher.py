@@ -1,8 +1,8 @@
-"""Gradient boosting as a teacher: what it says of patients whom it did not learn from.
+"""Gradient boosting as a teacher: its predictions for patients it did not learn from.
 
-Its probability at each step is a better target than the outcome alone: it tells how much of the outcome could
+Its probability at each step is a better target than the outcome alone: it shows how much of the outcome could
 be known at that time (distillation, Hinton, Vinyals and Dean 2015). Being out of fold, it is not
-overconfident. Boosting itself is not shipped: the recurrent cell learns to say the same in one step.
+overconfident. Boosting itself is not shipped: the recurrent cell learns to predict the same in one step.
 """
 
 from __future__ import annotations

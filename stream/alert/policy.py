@@ -24,7 +24,7 @@ class Policy:
     """threshold: risk from which a patient alerts. clear_ratio: the alert ends below this share of the
     threshold. refractory_hours: least time between two raises of one patient.
 
-    Raises `ValueError` where a threshold or ratio is not in (0, 1] or the refractory time is negative.
+    Raises `ValueError` if a threshold or ratio is not in (0, 1] or the refractory time is negative.
     """
 
     threshold: float

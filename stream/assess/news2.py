@@ -1,4 +1,4 @@
-"""What can be said of a patient's last vital signs without a model: staleness and NEWS2. Pure numpy.
+"""Assessment of a patient's last vital signs without a model: staleness and NEWS2. Pure numpy.
 
 NEWS2: Royal College of Physicians. National Early Warning Score (NEWS) 2: Standardising the
 assessment of acute-illness severity in the NHS. London: RCP, 2017. SpO2 scale 1. Consciousness is

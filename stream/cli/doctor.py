@@ -35,7 +35,7 @@ Answer = TypeVar("Answer")
 LIBRARIES = ("torch", "confluent-kafka", "kafka-python", "numpy", "pydantic", "prometheus-client")
 GAP = (
     "committed offsets are no longer retained, and the events between are lost: lengthen retention.ms; "
-    "`vitalstream run --on-gap skip` goes on at the earliest retained event"
+    "`vitalstream run --on-gap skip` continues at the earliest retained event"
 )
 
 

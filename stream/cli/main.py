@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 COMMANDS = (
     "demo", "run", "topics", "simulate", "replay", "watch", "train", "evaluate", "state", "rewarm", "doctor",
 )  # fmt: skip
-"""Each is a module of `stream.cli` with a Typer application `app`, or else a function of its name."""
+"""Each is a module of `stream.cli` with a Typer application `app`, or a function of its name."""
 ENDS_WELL_WHEN_STOPPED = "run"
 ANYTHING = {"allow_extra_args": True, "ignore_unknown_options": True}
 INTERRUPTED = 130

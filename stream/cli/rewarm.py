@@ -73,7 +73,7 @@ def _follow(
     every: float,
     as_json: bool,
 ) -> Standing:
-    """Until the new states are complete or `stop` is set."""
+    """Follow until the new states are complete or `stop` is set."""
     progress = RewarmProgress(settings, beside, worker.model_hash, tap, every)
 
     def report() -> None:

@@ -118,7 +118,7 @@ class Decoder:
         )
 
     def _parse(self, values: list[bytes | None]) -> tuple[_Sorted, list[int]]:
-        """What the fast path takes, and the rows that it does not. It goes on after each of those: `extend`
+        """What the fast path takes, and the rows that it does not. It continues after each of those: `extend`
         keeps what came before the error, and `map` stands after it."""
         events: list[_Plain | None] = []
         odd = []

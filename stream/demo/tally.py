@@ -64,7 +64,7 @@ class Tally:
             self.dead_letters[(dict(headers).get(CODE_HEADER) or b"unknown").decode()] += 1
 
     def latency_ms(self, quantile: float) -> float | None:
-        """None where no score has been timed."""
+        """None if no score has been timed."""
         if not self._latencies:
             return None
         return round(1000.0 * float(np.quantile(np.array(self._latencies), quantile)), 1)

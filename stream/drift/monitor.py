@@ -97,7 +97,7 @@ class DriftMonitor:
 
 
 class NullDriftMonitor:
-    """In place of `DriftMonitor`, where the artifact does not say what the model was made with."""
+    """Takes the place of `DriftMonitor` if the artifact has no reference of the training data."""
 
     def observe(self, scores: Scores) -> None:
         pass

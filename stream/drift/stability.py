@@ -16,12 +16,12 @@ FLOOR = 1e-4
 """Smallest share: with it an empty bin counts for much, and not without end."""
 
 LEAST = 200
-"""Values of which an index is told: of ten bins' chance is 0.045, 1 in 1,000 times above 0.14."""
+"""Fewest values for an index: by chance that of ten bins is 0.045, and above 0.14 in 1 of 1,000 cases."""
 
 
 def stability(expected: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """The index of each column: [B, C] shares and counts, which need not be whole -> [C], never negative;
-    NaN where the counts sum to less than `LEAST`. A bin that is empty in both adds nothing."""
+    NaN if the counts sum to less than `LEAST`. A bin that is empty in both adds nothing."""
     total = counts.sum(axis=0)
     shares = np.maximum(counts / np.maximum(total, 1.0), FLOOR)
     expected_shares = np.maximum(expected, FLOOR)

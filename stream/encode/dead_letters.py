@@ -18,7 +18,7 @@ def encode(refused: Refused, topic: str, at: int, max_bytes: int) -> Outgoing:
     The record's own headers come first. Those added hold code, stage, topic, partition, offset and time;
     never an id or a value. What the topic might not take, more than `max_bytes` of value, key and headers,
     goes without its value, then without its own headers, then without its key; the header `value_bytes` then
-    tells the value's size.
+    gives the value's size.
     """
     records = refused.records
     rows = list(refused.rows)

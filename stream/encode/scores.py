@@ -87,7 +87,7 @@ class ScoreEncoder:
         return Outgoing(self._topic, values, events.patients, events.partitions, events.observed_at)
 
     def _places(self, places: NDArray[np.uint64]) -> Iterable[bytes]:
-        """The members of each score that say of which encounter it is, and where the patient is."""
+        """The members of each score that name the encounter, and where the patient is."""
         if not places.any():
             return repeat(b"", len(places))
         rows = list(map(tuple, places.tolist()))
@@ -100,7 +100,7 @@ class ScoreEncoder:
 
 
 def _log(topic_id: str) -> str:
-    """Tells the events of a topic from those of another that had its name; empty if the id is unknown."""
+    """Distinguishes a topic's events from those of another that had its name; empty if the id is unknown."""
     return f"@{base64.urlsafe_b64decode(topic_id + '==').hex()[:SHORT_ID]}" if topic_id else ""
 
 

@@ -25,7 +25,7 @@ STALLED_S = 30.0
 @dataclass(frozen=True, slots=True, repr=False)
 class Partition:
     """One partition of the changelog. latest: the value of each key that has one. committed: the group's
-    offset in the input's partition of the same number, None where it has none."""
+    offset in the input's partition of the same number, None if it has none."""
 
     latest: Mapping[bytes, bytes]
     committed: int | None
@@ -41,7 +41,7 @@ def read_changelog(settings: Settings, changelog: Changelog, patience: float = 0
     """Every partition of the changelog, read to its end, outside of the group: it changes nothing.
 
     While a worker commits, state and committed offset become visible one after the other: a partition in
-    which they differ is read on for `patience` seconds. Raises `BrokerError`, `TopicError` where there is no
+    which they differ is read on for `patience` seconds. Raises `BrokerError`, `TopicError` if there is no
     such topic.
     """
     make = partial(make_source, settings, settings.application_id, to_end=True)
@@ -68,7 +68,7 @@ def read_changelog(settings: Settings, changelog: Changelog, patience: float = 0
 
 def to_ends(source: Source, max_records: int = POLL_RECORDS) -> Iterator[Records]:
     """What an assigned source `to_end` gives, without end, empty batches too. Raises `BrokerUnavailable`
-    where for `STALLED_S` nothing comes and no end is reached."""
+    if nothing comes and no end is reached for `STALLED_S`."""
     last, ended = time.monotonic(), 0
     while True:
         records = source.poll(max_records, POLL_S)

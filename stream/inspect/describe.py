@@ -68,7 +68,7 @@ def described(model: RiskModel, row: NDArray[np.float32], stay: np.void, texts: 
 
 
 def partition_row(read: Partition, sound: Sound) -> dict[str, Any]:
-    """What `ls` tells of a partition."""
+    """What `ls` reports of a partition."""
     return {"patients": len(sound.patients), **_progress(sound.mark, read.committed)}
 
 

@@ -1,4 +1,4 @@
-"""The states that a worker should have, made anew from the first record of its input, in the same stages."""
+"""The states that a worker should have, made again from the first record of its input, in the same stages."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def replay(settings: Settings, rerun: Rerun, ends: Mapping[int, int]) -> dict[in
     """Take the input of each partition of `ends` from its first record up to, not including, that offset;
     how many records it had. Raises `BrokerError`.
 
-    What a worker refused because it was ahead of its clock, a later clock would take: the dead letters tell
+    What a worker refused because it was ahead of its clock, a later clock would take: the dead letters show
     which those were, as far as they are retained.
     """
     counts = dict.fromkeys(ends, 0)

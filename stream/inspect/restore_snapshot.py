@@ -1,4 +1,4 @@
-"""Writing states to an empty changelog: a worker then goes on from them at its input's first offset."""
+"""Writes states to an empty changelog: a worker then continues from them at its input's first offset."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ TIMEOUT_S = 300.0
 
 def write_states(settings: Settings, changelog: Changelog, states: States) -> int:
     """Place and write them, each partition's progress at its input's first offset, and that offset committed
-    for the group: in one transaction, or in that order where the guarantee is at_least_once. How many
-    partitions. Raises `StateError` where anything is there already, `TopicError`, `BrokerError`."""
+    for the group: in one transaction, or in that order if the guarantee is at_least_once. Returns the
+    number of partitions. Raises `StateError` if anything is there already, `TopicError`, `BrokerError`."""
     numbers = range(_check_target(settings, changelog))
     with closing(make_source(settings, settings.application_id)) as group:
         group.assign(settings.observations_topic, {})
         begins = group.beginning_offsets(numbers)
         group.assign(settings.observations_topic, begins)
         placed = states.placed(begins)
-        patient = max(settings.transaction_timeout, TIMEOUT_S)
-        sink, guarantee = make_outputs(settings.model_copy(update={"transaction_timeout": patient}), group)
+        timeout = max(settings.transaction_timeout, TIMEOUT_S)
+        sink, guarantee = make_outputs(settings.model_copy(update={"transaction_timeout": timeout}), group)
         with closing(sink):
             sink.reset()
             sink.send(changelog.encode([Changes(placed.patients, placed.partitions)], {}))
@@ -40,7 +40,7 @@ def write_states(settings: Settings, changelog: Changelog, states: States) -> in
 
 
 def _check_target(settings: Settings, changelog: Changelog) -> int:
-    """The number of partitions, where all is ready and empty."""
+    """The number of partitions. Raises `TopicError` or `StateError` if the target is not ready and empty."""
     with closing(make_admin(settings)) as admin:
         partitions = partition_count(admin, settings.observations_topic)
         actual = partition_count(admin, changelog.topic)

@@ -52,7 +52,7 @@ def _read(settings: Settings, topic: str) -> str:
 
 
 def _begin(sink: TransactionalSink, application_id: str, begun: list[str]) -> str:
-    """Adds to `begun` if it succeeds: else nothing can be written either."""
+    """Adds to `begun` if it succeeds; otherwise nothing can be written either."""
     sink.reset()
     begun.append(application_id)
     return f"transactions as {application_id}-… can be begun"

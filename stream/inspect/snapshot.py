@@ -45,9 +45,9 @@ class States:
         return self.patients.take(np.flatnonzero(self.partitions == partition))
 
     def placed(self, begins: Mapping[int, int]) -> States:
-        """The same patients where an input begins anew: begins holds each partition's first offset. Patients
-        go where their key sends them; nothing of the new input was applied to them. A partition's stream time
-        is the latest of those that its patients come from."""
+        """The same patients for an input that begins again: begins holds each partition's first offset.
+        Patients go where their key sends them; nothing of the new input was applied to them. A partition's
+        stream time is the latest of those that its patients come from."""
         count = len(begins)
         partitions = np.array([partition_of(patient_id, count) for patient_id in self.patients.ids], np.int32)
         stays = self.patients.stays.copy()
@@ -75,7 +75,7 @@ def gathered(model_hash: str, patients: Mapping[int, Patients], marks: dict[int,
 
 
 def write(path: Path, states: States) -> None:
-    """Make the file, for its owner alone to read. Raises `DataError`, also where there is one already."""
+    """Make the file, for its owner alone to read. Raises `DataError`, also if there is one already."""
     tensors = _tensors(states)
     about = {
         "format": FORMAT,
@@ -99,8 +99,8 @@ def write(path: Path, states: States) -> None:
 
 
 def read(path: Path, model_hash: str, row_size: int) -> States:
-    """The states of `path`, checked. Raises `DataError` where it is none of ours or damaged, `StateError`
-    where it is of another version or model."""
+    """The states of `path`, checked. Raises `DataError` if it is not such a file or is damaged, `StateError`
+    if it is of another version or model."""
     try:
         with path.open("rb"):
             pass

@@ -45,8 +45,8 @@ FAULTS = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Checked:
-    """A partition. replayed: records of the input that were, None where the input is no longer retained from
-    its first offset: then its states are checked by their checksums alone."""
+    """A partition. replayed: replayed records of the input, None if the input is no longer retained from
+    its first offset; then its states are checked by their checksums alone."""
 
     patients: int
     mark: Mark | None
@@ -66,7 +66,7 @@ def check(settings: Settings, model: RiskModel, imported: States | None = None) 
     """Everything that can be checked. imported: with what the changelog began, if not with nothing.
 
     A partition in which a worker is at work is looked at as it is at one of its commits. Raises
-    `BrokerError`, `TopicError` where there is no changelog.
+    `BrokerError`, `TopicError` if there is no changelog.
     """
     changelog = make_changelog(settings, model)
     read = read_changelog(settings, changelog, 2 * settings.transaction_timeout)
@@ -133,8 +133,8 @@ def _look_at_topics(settings: Settings, partitions: int, faults: Counter[str]) -
 
 
 def _settled(sound: Sound, exactly_once: bool, faults: Counter[str]) -> Sound:
-    """Without those whose last event is not yet part of the partition's progress. Only where an epoch is no
-    transaction may there be such."""
+    """Drops the patients whose last event is not yet part of the partition's progress. There may be such
+    only if an epoch is no transaction."""
     if sound.mark is None:
         return sound
     ahead = sound.patients.stays["next_offset"] > sound.mark.next_offset
@@ -150,7 +150,7 @@ def _settled(sound: Sound, exactly_once: bool, faults: Counter[str]) -> Sound:
 def _replayable(
     states: Mapping[int, Sound], bounds: Mapping[int, tuple[int, int]], faults: Counter[str]
 ) -> dict[int, int]:
-    """Up to where to replay each partition of which that can be done."""
+    """The offset up to which to replay each partition that can be replayed."""
     ends = {}
     for partition, (begin, end) in bounds.items():
         if (mark := states[partition].mark) is None:

@@ -32,7 +32,7 @@ ADMINS: dict[str, Callable[..., Admin]] = {"librdkafka": LibrdkafkaAdmin, "kafka
 
 
 def make_source(settings: Settings, group_id: str | None = None, **options: Any) -> Source:
-    """The source of the client that the settings choose; a member of `group_id` where there is one.
+    """The source of the client that the settings choose; a member of `group_id` if there is one.
     `options` as the implementations take them."""
     return SOURCES[settings.client](settings.connection(), group_id, **options)
 
@@ -43,8 +43,8 @@ def make_sink(settings: Settings, **options: Any) -> Sink:
 
 
 def make_transactional_sink(settings: Settings) -> TransactionalSink:
-    """The transactional sink of that client. Its transactional id is the same after a restart only where
-    the worker has an instance id; else what a killed worker left open is aborted after the timeout."""
+    """The transactional sink of that client. Its transactional id is the same after a restart only if
+    the worker has an instance id; otherwise what a killed worker left open is aborted after the timeout."""
     instance = settings.instance_id or uuid.uuid4().hex
     return TRANSACTIONAL_SINKS[settings.client](
         settings.connection(),

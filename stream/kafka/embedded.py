@@ -21,7 +21,7 @@ class EmbeddedBroker:
     latest 10,000 batches or 10 MB of a partition, and forgets them when closed; checks neither
     sequence numbers nor transactions as a broker does; knows no replicas, retention, compaction or
     security, and no administration: a topic comes into being when a producer first names it, or by
-    `create`, and always has `PARTITIONS` partitions. kafka-python has to be told the version
+    `create`, and always has `PARTITIONS` partitions. kafka-python needs the version
     (`overrides={"api_version": "2.3"}`), and can hang when it joins or leaves a group here.
     """
 

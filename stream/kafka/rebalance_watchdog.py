@@ -140,7 +140,7 @@ class Blindness:
 
 class Watchdog:
     """Looks at the group on a thread of its own, from `open` on: every `LOOK_EVERY_S` seconds while something
-    is wrong or changes, else ever more seldom, in the end once a minute. A member that is not static looks
+    is wrong or changes, otherwise ever less often, finally once a minute. A member that is not static looks
     at the group only while it owns nothing.
 
     look: asks the brokers. owned: the partitions of this member. blind: whether it reads what it should.
@@ -245,7 +245,7 @@ class Watchdog:
 
 
 class _Joined:
-    """A `RebalanceListener`. done: the group has told it which partitions are its own, if any."""
+    """A `RebalanceListener`. done: the group has assigned its partitions, if any."""
 
     done = False
 

@@ -31,11 +31,11 @@ class Sink(Protocol):
         """Run the acknowledgements that have arrived. Does not block. Raises `DeliveryError`."""
 
     def flush(self, timeout: float) -> None:
-        """Block until every record sent is acknowledged. Raises `DeliveryError` where one failed or
+        """Block until every record sent is acknowledged. Raises `DeliveryError` if one failed or
         `timeout` seconds passed."""
 
     def reset(self) -> None:
-        """Give up what is not acknowledged and begin anew with a new producer, which also ends an earlier
+        """Give up what is not acknowledged and begin again with a new producer, which also ends an earlier
         failure. Blocks. Raises `BrokerUnavailable`, `RefusalError` if the cluster refuses for good."""
 
     def close(self, *, flush: bool = True) -> None:
@@ -62,8 +62,8 @@ class TransactionalSink(Sink, Protocol):
         offsets of the next records to read, as the member `group` (`Source.group_metadata`). `last` is called
         once, while the offsets may be on their way already; `on_committed` as `on_acknowledged` of `send`.
         Does not wait for the end; the next `send`,
-        `commit` or `flush` does, and raises `CommitError` where it was not committed or where nobody knows:
-        then only `reset` is left to do. Raises `DeliveryError`."""
+        `commit` or `flush` does, and raises `CommitError` if it was not committed or if its outcome is
+        unknown: then only `reset` is left to do. Raises `DeliveryError`."""
 
     def abort(self) -> None:
         """End the transaction, if one is open, so that nothing of it is ever visible. Blocks. Raises

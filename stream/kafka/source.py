@@ -20,7 +20,7 @@ RETRY_S = 0.2
 
 
 class RebalanceListener(Protocol):
-    """Told of changes of the assignment, always on the thread inside `Source.poll` or `Source.close`.
+    """Called on changes of the assignment, always on the thread inside `Source.poll` or `Source.close`.
 
     While `on_revoked` runs the partitions are still owned and their offsets can still be committed.
     After `on_lost` they belong to another member: nothing of them may be committed.
@@ -39,11 +39,11 @@ class Source(Protocol):
 
     def subscribe(self, topic: str, listener: RebalanceListener, *, held: bool = False) -> None:
         """Join the group; partitions come through the listener on a later `poll`. They are read from their
-        committed offset, or, where `held`, not before `start` says from where. Blocks as `await_topic`, which
+        committed offset, or, if `held`, only once `start` gives the offsets. Blocks as `await_topic`, which
         it calls first."""
 
     def hold(self, partitions: Sequence[int]) -> None:
-        """Return no more records of these assigned partitions until `start` says from where."""
+        """Return no more records of these assigned partitions until `start` gives their offsets."""
 
     def start(self, offsets: Mapping[int, int]) -> None:
         """Read these assigned partitions from these offsets on. Blocks for a moment."""
@@ -65,7 +65,7 @@ class Source(Protocol):
 
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Commit for each partition the offset of the next record to read. Blocks until the broker
-        has acknowledged it; raises `CommitError` (also where a partition is no longer owned)."""
+        has acknowledged it; raises `CommitError` (also if a partition is no longer owned)."""
 
     def group_metadata(self) -> Any:
         """This member as the group knows it now, for the sink of the same client to commit offsets by."""
@@ -78,10 +78,11 @@ class Source(Protocol):
         Partitions that are held, or of which it has reported nothing yet, are absent. Does not block."""
 
     def ended(self) -> set[int]:
-        """Of a source made `to_end`: assigned partitions that were read to their end, as it was then."""
+        """The assigned partitions of a source made `to_end` that were read to their end; since then a
+        partition may have grown."""
 
     def partition_count(self, topic: str) -> int:
-        """Partitions of a topic; 0 where there is none. Blocks."""
+        """Partitions of a topic; 0 if there is none. Blocks."""
 
     def beginning_offsets(self, partitions: Sequence[int]) -> dict[int, int]:
         """Offset of the first record retained in each partition. Blocks."""

@@ -26,7 +26,7 @@ JOIN_TIMEOUT_S = 5.0
 
 
 def partitions(settings: Settings, topic: str) -> int:
-    """How many partitions the topic has. Raises `TopicError` where it is missing, `BrokerError`."""
+    """How many partitions the topic has. Raises `TopicError` if it is missing, `BrokerError`."""
     with closing(make_admin(settings)) as admin:
         return partition_count(admin, topic)
 

@@ -36,13 +36,13 @@ class Agreement:
         self._sums = np.zeros(8)
 
     def add_old(self, partition: int, offsets: NDArray[np.int64], risks: NDArray[np.float64]) -> None:
-        """What the running model said of events of a partition. Offsets not beyond those added before are
+        """Add the running model's scores of events of a partition. Offsets not beyond those added before are
         left out."""
         self._old[partition].add(offsets, risks)
         self._pair(partition)
 
     def add_new(self, partition: int, offsets: NDArray[np.int64], risks: NDArray[np.float64]) -> None:
-        """Likewise of the new one."""
+        """Add the new model's scores likewise."""
         self._new[partition].add(offsets, risks)
         self._pair(partition)
 

@@ -16,7 +16,7 @@ from stream.worker.worker import Worker
 def build_follower(
     settings: Settings, leader: Leader, encoder: Encoder, refused: Set[tuple[int, int]]
 ) -> Worker:
-    """A worker that never runs ahead of the group whose committed offsets `leader` tells, and makes states
+    """A worker that never runs ahead of the group whose committed offsets `leader` returns, and makes states
     alone: `encoder` sees its scores, and nothing but the changelog is written. refused: partition and offset
     of records to pass over. Raises as `Worker`."""
     skipping = SkippingDecoder(settings.max_event_bytes, settings.max_future, refused)

@@ -59,7 +59,7 @@ class FollowingSource:
         self._looked = self._clock()
 
     def _released(self, max_records: int) -> Records | None:
-        """Of one partition's waiting records those that may go now, None where none may."""
+        """The waiting records of one partition that may go now, None if none may."""
         for partition, waiting in self._waiting.items():
             free = waiting.offsets < self._limits.get(partition, 0)
             free[max_records:] = False

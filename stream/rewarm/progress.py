@@ -1,4 +1,5 @@
-"""What `vitalstream rewarm` looks at: how far it is behind, and what both models say of the same events."""
+"""What `vitalstream rewarm` looks at: how far it is behind, and how far both models agree on the same
+events."""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ Columns = tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.float64]]
 
 
 class Tap:
-    """In place of the score encoder: keeps what the new model says, and lets nothing out."""
+    """In place of the score encoder: keeps the new model's scores, and lets nothing out."""
 
     def __init__(self) -> None:
         self._said: SimpleQueue[Columns] = SimpleQueue()
@@ -59,7 +60,7 @@ class Tap:
 @dataclass(frozen=True, slots=True)
 class Standing:
     """behind: events that the running group has committed and the new one has not. seconds_left: at the
-    present pace, None where unknown. caught_up: as near as the running group's pace allows. complete: the
+    present pace, None if unknown. caught_up: as near as the running group's pace allows. complete: the
     running group is gone for `GONE_S` and nothing is behind."""
 
     behind: int

@@ -25,9 +25,9 @@ from stream.settings import Settings
 class ScoreColumns:
     """Scores of one model, in the order in which they were made.
 
-    model_name, model_hash, target: as in the scores; empty where there are none.
+    model_name, model_hash, target: as in the scores; empty if there are none.
     patients: int64 [N], whose score it is, as a number. hours: float64 [N], since the patient's first score.
-    risks: float64 [N]. warm: bool [N]. ids: the patient of each number from 0 on, empty where the numbers are
+    risks: float64 [N]. warm: bool [N]. ids: the patient of each number from 0 on, empty if the numbers are
     record ids.
     """
 
@@ -41,7 +41,7 @@ class ScoreColumns:
     ids: Sequence[str] = ()
 
     def numbers(self, ids: Iterable[str]) -> NDArray[np.int32]:
-        """Of these patients; one without a score gets a number that no other has."""
+        """The numbers of these patients; one without a score gets a number that no other has."""
         known = {patient: number for number, patient in enumerate(self.ids)}
         return np.array([known.setdefault(patient, len(known)) for patient in ids], dtype=np.int32)
 
@@ -49,7 +49,7 @@ class ScoreColumns:
 def from_topic(settings: Settings, topic: str) -> Iterator[bytes]:
     """The values of the topic, partition by partition in order, up to where its partitions end now.
 
-    Reads outside of any group: it changes nothing. Raises `BrokerError`, also where no record comes for
+    Reads outside of any group: it changes nothing. Raises `BrokerError`, also if no record comes for
     30 s although there should be more.
     """
     numbers = range(partitions(settings, topic))
@@ -71,7 +71,7 @@ def from_topic(settings: Settings, topic: str) -> Iterator[bytes]:
 
 
 def from_file(path: Path) -> Iterator[bytes]:
-    """The lines of a JSONL file. Raises `DataError` where it cannot be read."""
+    """The lines of a JSONL file. Raises `DataError` if it cannot be read."""
     try:
         with path.open("rb") as file:
             yield from (line for line in _without_mark(file) if line.strip())
@@ -88,8 +88,8 @@ def _without_mark(file: Iterable[bytes]) -> Iterator[bytes]:
 
 def read(lines: Iterable[bytes], model_hash: str | None) -> ScoreColumns:
     """RiskScores as columns, of the model whose hash begins with `model_hash`; one that comes twice under the
-    same id counts once. Raises `DataError` where a line is no RiskScore, none is of that model, or more than
-    one model is left."""
+    same id counts once. Raises `DataError` if a line is no RiskScore, if none is of that model, or if more
+    than one model is left."""
     wanted = (score for score in _parsed(lines) if score.model.hash.startswith(model_hash or ""))
     scores = list({score.id: score for score in wanted}.values())
     if model_hash and not scores:

@@ -26,9 +26,9 @@ def write_report(
 ) -> Path:
     """Write the report of the scores to `folder`; the path of its page.
 
-    threshold: of the alert policy, None for no alerts. learnt_from: what the model was trained on, where
-    known. sections: more of the page. Raises `DatasetError` where no scored patient has an outcome,
-    `DataError` where the folder cannot be written.
+    threshold: of the alert policy, None for no alerts. learnt_from: what the model was trained on, if
+    known. sections: more of the page. Raises `DatasetError` if no scored patient has an outcome,
+    `DataError` if the folder cannot be written.
     """
     alerting = None
     if threshold is not None:

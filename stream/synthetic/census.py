@@ -47,7 +47,7 @@ class Condition:
         return ~np.isnan(self.arrest)
 
     def take(self, rows: NDArray[np.int64]) -> Self:
-        """Of these patients, int64 [M]."""
+        """The condition of these patients, int64 [M]."""
         columns = (getattr(self, name)[..., rows] for name in self.__slots__)
         return type(self)(*columns)
 

@@ -60,7 +60,7 @@ def deliver(
 class DeliveryCount:
     """Events sent so far, on standard error: a bar on a terminal, a plain line now and then elsewhere.
 
-    total: events in all, None where there is no end.
+    total: events in all, None if there is no end.
     """
 
     def __init__(self, label: str, total: int | None) -> None:

@@ -47,7 +47,7 @@ class Spelling:
     ) -> None:
         """Write `values`, [N, K], into the fields of `rows` [N], clipped to what is plausible.
 
-        Each member has a comma before it, but where `first`: there the row's first has none.
+        Each member has a comma before it; if `first`, the row's first member has none.
         """
         codes = np.clip(np.rint(values * self._scale), self._low, self._high) - self._low
         codes = codes.astype(np.int32)

@@ -30,7 +30,7 @@ MEAN_WINDOW = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """How much goes wrong: shares of all events but where it is said otherwise.
+    """How much goes wrong: shares of all events unless stated otherwise.
 
     late: of the observations with the laboratory's results; these come minutes to hours later.
     late_discharges: of the discharges; a patient who has returned is then discharged from the stay before.

@@ -20,7 +20,7 @@ class RecordedFeed:
     """Every stay begins with an admission; patient `p` is admitted `p * stagger_ms` after `start_ms`.
 
     An implausible value is sent as it was recorded: the stream decides. A static whose code has no
-    meaning (a sex of −1) is left out, as the contract has no word for it. Where two events are of the
+    meaning (a sex of −1) is left out, as the contract has no word for it. If two events are of the
     same moment, the patients' order in `stays` decides, and an admission comes before the observation.
     """
 
@@ -43,7 +43,7 @@ class RecordedFeed:
 
     @property
     def end_ms(self) -> int:
-        """When the last event happens; 0 where there is none."""
+        """When the last event happens; 0 if there is none."""
         return int(self._times[-1]) if len(self._times) else 0
 
     def due(self, until_ms: int) -> int:

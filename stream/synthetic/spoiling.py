@@ -32,7 +32,7 @@ _HEAD = re.compile(rb'"patient_id":"[^"]*","encounter_id":"[^"]*","event_id":"[^
 
 
 def bad_field(event: bytes, which: int) -> bytes:
-    """With one value that is no number: `BAD_FIELDS[which]`. The event itself where it has no value."""
+    """With one value that is no number: `BAD_FIELDS[which]`. The event itself if it has no value."""
     return _VALUE.sub(BAD_FIELDS[which], event, count=1)
 
 

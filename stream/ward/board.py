@@ -21,7 +21,7 @@ MOST_REFUSED = 200_000
 
 class Board:
     """The beds of a ward. The feeding methods take polled records as they are and pass over what they cannot
-    read. Refusing events is the worker's business: what it refused, the dead letters tell, and that is taken
+    read. Refusing events is the worker's business: the dead letters report what it refused, and that is taken
     back. Until then an event holds; but the clock is that of the scores, which no refused event has, and an
     event too far ahead of it waits.
 
@@ -96,8 +96,8 @@ class Board:
         self._forget()
 
     def refuse(self, records: Records) -> None:
-        """Take dead letters, with their headers: what the events said is taken back, or passed over when it
-        is read. Scores stay."""
+        """Take dead letters, with their headers: the contents of the events are taken back, or passed over
+        when read. Scores stay."""
         refused: set[Place] = set()
         for key, headers in zip(records.keys, records.headers or (), strict=False):
             if (place := read_refusal(headers, self._topic)) is None:
@@ -148,7 +148,8 @@ class Board:
             self._patient(event.patient_id).told(event, place)
 
     def _forget(self) -> None:
-        """Who is silent, discharged or not; and of the discharged the oldest where there are too many."""
+        """Forget patients who are silent, discharged or not, and the oldest discharged ones beyond the
+        limit."""
         gone: list[tuple[int, str]] = []
         progress = self._progress
         for patient_id, patient in list(self._patients.items()):

@@ -1,4 +1,5 @@
-"""What events said of a patient, each with its place in the input: what the worker refused is taken back."""
+"""What events report of a patient, each with its place in the input: what the worker refused is taken
+back."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from stream.columns.records import Place
 MOST_ALIKE = 2
 
 
-class _Said(msgspec.Struct, frozen=True, order=True, gc=False):
+class _Fact(msgspec.Struct, frozen=True, order=True, gc=False):
     """In the order of the fields."""
 
     __repr__ = object.__repr__
@@ -25,7 +26,7 @@ class _Said(msgspec.Struct, frozen=True, order=True, gc=False):
         return tuple(getattr(self, name) for name in names)
 
 
-class Sighting(_Said, frozen=True, order=True, gc=False):
+class Sighting(_Fact, frozen=True, order=True, gc=False):
     """That something happened."""
 
     at: int
@@ -33,9 +34,9 @@ class Sighting(_Said, frozen=True, order=True, gc=False):
     partition: int
 
 
-class Reading(_Said, frozen=True, order=True, gc=False):
+class Reading(_Fact, frozen=True, order=True, gc=False):
     """A value. The greatest counts: the newest, of equally new ones the best, of equally good ones the one
-    said last. rank: how good the variable is."""
+    reported last. rank: how good the variable is."""
 
     at: int
     rank: int
@@ -44,8 +45,8 @@ class Reading(_Said, frozen=True, order=True, gc=False):
     value: float
 
 
-class Saying(_Said, frozen=True, order=True, gc=False):
-    """Where the patient is; empty is not said."""
+class Saying(_Fact, frozen=True, order=True, gc=False):
+    """Where the patient is; an empty text is unknown."""
 
     at: int
     offset: int
@@ -54,7 +55,7 @@ class Saying(_Said, frozen=True, order=True, gc=False):
     bed: str
 
 
-class Notice(_Said, frozen=True, order=True, gc=False):
+class Notice(_Fact, frozen=True, order=True, gc=False):
     """A discharge, or that there was none. encounter: empty if not named."""
 
     offset: int
@@ -91,12 +92,12 @@ class Latest(Generic[Said]):
         del self._kept[: -self._most]
 
     def take_back(self, place: Place) -> None:
-        """What the event at this place said, if it said anything."""
+        """Remove what the event at this place reported, if anything."""
         self._kept = [said for said in self._kept if (said.partition, said.offset) != place]
 
 
 class Whereabouts:
-    """Unit and bed, each with the time since which it holds: told in the order of the log, it comes to what
+    """Unit and bed, each with the time since which it holds: moved in the order of the log, it comes to what
     the worker knows. A bed is one of its unit: it is unknown after the move to another."""
 
     __slots__ = ("_bed_at", "_unit_at", "bed", "unit")
@@ -106,7 +107,7 @@ class Whereabouts:
         self._unit_at = self._bed_at = 0
 
     def told(self, at: int, unit: str, bed: str) -> None:
-        """Empty is not said."""
+        """Take a report of an event; an empty text changes nothing."""
         if unit and at >= self._unit_at:
             if unit != self.unit and self._bed_at < at:
                 self.bed, self._bed_at = "", at
@@ -115,5 +116,5 @@ class Whereabouts:
             self.bed, self._bed_at = bed, at
 
     def scored(self, at: int, unit: str, bed: str) -> None:
-        """What a score says of it is new only where it is another: it says it at every event."""
+        """Take what a score reports, which it repeats at every event: only another unit or bed is new."""
         self.told(at, unit if unit != self.unit else "", bed if bed != self.bed else "")

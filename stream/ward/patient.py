@@ -24,7 +24,7 @@ AT_THE_BED = {SHOWN[variable] for variable in BEDSIDE}
 """Signs that show the patient here."""
 
 MOST_READINGS, MOST_SAYINGS = 4, 16
-"""Of each sign; of where the patient is, of discharges, and of when anything happened."""
+"""How many are kept: readings of each sign; whereabouts, discharges and times of events."""
 
 
 @dataclass(slots=True, repr=False)
@@ -53,9 +53,9 @@ class Bed:
 
 
 class Patient:
-    """The stay, as the scores tell it, and the last few things that events said. What of them holds is
+    """The stay as the scores report it, and the last few facts from events. Which of them hold is
     decided when it is shown. So the order in which the topics are read makes no difference, and what a
-    refused event said can be taken back.
+    refused event reported can be taken back.
     """
 
     __slots__ = ("_notices", "_patient_id", "_sayings", "_sightings", "_signs", "_stay")
@@ -90,7 +90,7 @@ class Patient:
             self._signs[sign].add(Reading(at, rank, offset, partition, value))
 
     def refused(self, place: Place) -> None:
-        """Take back what the event at this place said."""
+        """Take back what the event at this place reported."""
         every: list[Latest[Any]] = [self._sightings, self._sayings, self._notices, *self._signs.values()]
         for said in every:
             said.take_back(place)

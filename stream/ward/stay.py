@@ -1,4 +1,4 @@
-"""A stay as the scores tell it, and what events mean for it."""
+"""A stay as the scores report it, and what events mean for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class WardProgress(NamedTuple):
 
 
 class Stay:
-    """score: the last, which tells what the worker makes of all that stands before it in the log. scored_at:
+    """score: the last, which shows what the worker makes of all that stands before it in the log. scored_at:
     when the latest event happened that has one, ms.
     """
 
@@ -110,8 +110,8 @@ class Stay:
 
     def _concerns(self, notice: Notice, progress: WardProgress) -> bool:
         """What the worker has passed and not refused is of the stay. Until then, a discharge that names
-        another encounter, or that is of before the stay, is probably refused: it is better to show who has
-        left than to hide who is here."""
+        another encounter, or that is of before the stay, is probably refused: it is better to show a
+        patient who has left than to hide one who is here."""
         if notice.cancel or notice.offset <= progress.done.get(notice.partition, -1):
             return True
         known = self.score.encounter_id if self.score else None
@@ -120,8 +120,8 @@ class Stay:
         return notice.at >= self._begun_at or bool(known and known == notice.encounter)
 
     def _counted(self, notice: Notice) -> bool:
-        """Whether the score was made with it. By time where the log does not tell, or where the worker is an
-        old one, which does not say that a stay is closed."""
+        """Whether the score was made with it. Times decide if the log does not, or if the worker is an
+        old one, which does not report that a stay is closed."""
         if not self.score:
             return False
         place, later = _place(self.score), self.score.observed_at > notice.at

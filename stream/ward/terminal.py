@@ -51,7 +51,7 @@ RISING = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What stands around the table. figures: label, number. progress: 0 to 1, None where there is no end.
+    """What stands around the table. figures: label, number. progress: 0 to 1, None if there is no end.
     note: stands beside the progress bar."""
 
     title: str
@@ -73,7 +73,7 @@ def picture(board: Board, status: Status, points: Points, width: int, height: in
 
 
 def table(beds: Sequence[Bed], now_ms: int, points: Points, width: int) -> Table:
-    """One row for each bed, the urgent ones first, else in the given order; fewer columns where `width` is
+    """One row for each bed, the urgent ones first, the others in the given order; fewer columns if `width` is
     below `WIDE`."""
     wide = width >= WIDE
     placed = any(bed.unit or bed.bed for bed in beds)
@@ -118,7 +118,7 @@ def _hidden(beds: Sequence[Bed], points: Points) -> Text:
 
 
 def _columns(wide: bool, placed: bool) -> list[tuple[str, int]]:
-    """Titles, and the cells below which a column is not squeezed. Where units or beds are known they take the
+    """Titles, and the cells below which a column is not squeezed. If units or beds are known they take the
     place of what says the least beside the risk: the bar, in a narrow terminal the trend."""
     first = [("Bed", PLACE_CELLS)] if placed else []
     bar, trend = [("", BAR_CELLS)], [("Trend", BUCKETS if wide else NARROW_TREND)]
@@ -140,7 +140,7 @@ def cut(text: str, cells: int) -> str:
 
 
 def _place(bed: Bed, cells: int) -> str:
-    """Unit and bed; where both do not fit, of the unit what fits: on one ward the beds differ."""
+    """Unit and bed; if both do not fit, the unit is cut: on one ward the beds differ."""
     if not (bed.unit and bed.bed):
         return cut(bed.unit or bed.bed or "", cells)
     number = cut(bed.bed, cells)

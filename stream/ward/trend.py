@@ -31,7 +31,7 @@ class Trend:
         self._points.append((at_ms, risk))
 
     def since(self, at_ms: int) -> Trend:
-        """Of what happened after this moment."""
+        """The trend of what happened after this moment."""
         return Trend(self.bucket_ms, (point for point in self._points if point[0] > at_ms))
 
     def levels(self) -> list[float]:
@@ -46,6 +46,6 @@ class Trend:
         return [levels[bucket] for bucket in sorted(levels)]
 
     def change(self) -> float:
-        """The last risk less the first of those shown; 0 where there is only one."""
+        """The last risk less the first of those shown; 0 if there is only one."""
         levels = self.levels()
         return levels[-1] - levels[0] if levels else 0.0

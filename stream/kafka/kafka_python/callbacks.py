@@ -31,7 +31,7 @@ class Handover:
     def run(self, call: Callable[[], Result]) -> Result:
         """Run `call` on the helper thread, and on this one the callbacks that it waits for.
 
-        Raises the error of a callback, else that of `call`.
+        Raises the error of a callback, or otherwise that of `call`.
         """
         outcome = self._helper.submit(call)
         outcome.add_done_callback(self._inbox.put)

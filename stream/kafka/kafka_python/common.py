@@ -62,7 +62,7 @@ _REFUSALS = {
 _CODE = re.compile(r"\[Error (\d+)\]")
 """In the text of an error that kafka-python did not expect."""
 _TLS_REFUSED = re.compile("certificate|alert|wrong version|unknown ca", re.IGNORECASE)
-"""In what is said of a TLS handshake; any other broke off, and may succeed later."""
+"""In the message of a refused TLS handshake; any other broke off, and may succeed later."""
 
 
 _CUT_OFF = "socket disconnected"
@@ -153,7 +153,7 @@ def configuration(connection: Connection, own: dict[str, Any]) -> dict[str, Any]
 
 
 def create(client: Callable[..., Client], settings: dict[str, Any], contact: Contact | None = None) -> Client:
-    """A client of these settings, connected; `contact` is told of its connections.
+    """A client of these settings, connected; `contact` observes its connections.
 
     Raises `SettingsError` if kafka-python does not know or accept one, `RefusalError` if the cluster refuses
     the connection, `BrokerUnavailable` if no broker answers within 30 s.

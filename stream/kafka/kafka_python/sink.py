@@ -89,7 +89,7 @@ class KafkaPythonSink:
         self._begin()
 
     def close(self, *, flush: bool = True) -> None:
-        """As `Sink.close`. Raises `DeliveryError` where records stay undelivered that no call told of."""
+        """As `Sink.close`. Raises `DeliveryError` if records stay undelivered that no call reported."""
         if self._producer is None:
             return
         try:

@@ -200,7 +200,7 @@ class KafkaPythonSource:
     def _poll(self, max_records: int, timeout_ms: int) -> dict[TopicPartition, list[Any]]:
         fetcher = self._consumer._fetcher
         if not fetcher._next_partition_records:
-            # kafka-python 3.0.12 gives a resumed partition its set-aside records back only where this is
+            # kafka-python 3.0.12 gives a resumed partition its set-aside records back only if this is
             # None, but leaves the used-up records of another one in it: the partition would stall.
             fetcher._next_partition_records = None
         return self._blocking(partial(self._consumer.poll, timeout_ms=timeout_ms, max_records=max_records))
@@ -258,7 +258,7 @@ class KafkaPythonSource:
 
 
 class _Listener(AsyncConsumerRebalanceListener):  # type: ignore[misc]
-    """Keeps `owned` and tells `listener`, both on the thread inside `poll` or `close`."""
+    """Keeps `owned` and calls `listener`, both on the thread inside `poll` or `close`."""
 
     def __init__(
         self,

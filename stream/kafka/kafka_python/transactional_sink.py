@@ -84,7 +84,7 @@ class KafkaPythonTransactionalSink:
             except KafkaTimeoutError:
                 continue
             except KafkaError:
-                pass  # `_reap` tells
+                pass  # `_reap` reports it
             self._reap()
 
     def commit(

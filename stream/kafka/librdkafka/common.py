@@ -67,9 +67,9 @@ _FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PR
 _ADDRESS = re.compile(
     r"(?:\w+: )?(?:\w+://)?(?P<at>[^/\s]+:\d+)(?:/(?P<node>\d+|bootstrap))?: (?P<why>.*?)(?: \(after .*)?"
 )
-"""In what is said of a connection; that to a coordinator has its name before the address and no number."""
+"""In a message about a connection; one to a coordinator has its name before the address and no number."""
 _TLS_REFUSED = re.compile("certificate|alert|wrong version|unknown ca", re.IGNORECASE)
-"""In what is said of a TLS handshake; any other broke off, and may succeed later."""
+"""In the message of a refused TLS handshake; any other broke off, and may succeed later."""
 
 
 class Contact:
@@ -184,11 +184,11 @@ def _refusal(error: KafkaError) -> Refusal | None:
 
 
 def _said(error: KafkaError) -> str:
-    """In one line. Some errors name the request alone."""
+    """The error in one line. Some errors name the request alone."""
     said = " ".join(error.str().split())
     return f"{said} {KafkaError(error.code()).str()}" if said.endswith(":") else said
 
 
 def numbers(partitions: list[TopicPartition]) -> list[int]:
-    """Of the partitions, ascending."""
+    """The numbers of the partitions, ascending."""
     return sorted(partition.partition for partition in partitions)

@@ -39,7 +39,7 @@ Report = Callable[[KafkaError | None, Message], None]
 class LibrdkafkaSink:
     """A `Sink`. It fails when a record is not acknowledged in `delivery.timeout.ms` (two minutes).
 
-    That one is kept here: librdkafka would drop the record and go on, a gap of which no report tells.
+    That one is kept here: librdkafka would drop the record and continue, a gap that no report shows.
     For the same reason an override does not reach the settings in `GAPLESS`.
 
     The first failure ends the sink: every later `send`, `service` and `flush` raises it again, and
@@ -88,7 +88,7 @@ class LibrdkafkaSink:
         self._begin()
 
     def close(self, *, flush: bool = True) -> None:
-        """As `Sink.close`. Raises `DeliveryError` where records stay undelivered that no call told of."""
+        """As `Sink.close`. Raises `DeliveryError` if records stay undelivered that no call reported."""
         if self._producer is None:
             return
         try:
@@ -152,8 +152,8 @@ class LibrdkafkaSink:
                 return
 
     def _serve(self, call: Callable[[float], int], timeout: float) -> int:
-        """Run the reports that have come. confluent-kafka raises a fatal error out of the call itself; where
-        a report ran after it, that has taken the exception, and a `SystemError` is left."""
+        """Run the reports that have come. confluent-kafka raises a fatal error out of the call itself; if
+        a report ran after it, that report has taken the exception, and a `SystemError` is left."""
         try:
             return call(timeout)
         except (KafkaException, SystemError) as error:
@@ -218,7 +218,7 @@ def columns(outgoing: Outgoing) -> tuple[Iterable[Any], ...]:
 
 
 def _reported(outgoing: Outgoing) -> list[int]:
-    """Rows that carry a report: the last of each partition; all, where the key decides the partition."""
+    """Rows that carry a report: the last of each partition; all, if the key decides the partition."""
     if outgoing.partitions is None:
         return list(range(len(outgoing)))
     _, from_the_end = np.unique(outgoing.partitions[::-1], return_index=True)

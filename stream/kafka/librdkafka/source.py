@@ -48,7 +48,7 @@ class LibrdkafkaSource:
 
     group_id: the consumer group, or None for `assign` alone.
     instance_id: static membership: a restart within the session timeout keeps its partitions.
-    auto_offset_reset: where a partition without a committed offset starts, and where reading goes on
+    auto_offset_reset: where a partition without a committed offset starts, and where reading continues
         when the offset is no longer retained: "earliest", "latest", or "error" (`poll` raises `GapError`).
     to_end: keep track of which partitions were read to their end.
     """
@@ -272,7 +272,7 @@ class LibrdkafkaSource:
 
     def _read(self, partitions: list[TopicPartition]) -> None:
         """Begin to fetch these. Those that the group assigned and that are held, librdkafka does not know
-        of: a paused one would take up to a second to go on."""
+        of: a paused one would take up to a second to resume."""
         self._consumer.incremental_assign(partitions)
         self._reading.update(numbers(partitions))
 
