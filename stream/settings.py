@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from itertools import combinations
@@ -14,23 +13,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from stream.connection import Connection
+from stream.environment import PREFIX, Environment
 from stream.errors import SettingsError
 
-PREFIX = "VITALSTREAM_"
-NOT_SETTINGS = {
-    "VITALSTREAM_CONFIG",
-    "VITALSTREAM_DATA",
-    "VITALSTREAM_TEST_BOOTSTRAP",
-}
-SERVICE_LINK = re.compile(
-    r"\w+_SERVICE_HOST=[\da-fA-F.:]+"
-    r"|\w+_SERVICE_PORT(_\w+)?=\d+"
-    r"|\w+_PORT(_\d+_(TCP|UDP|SCTP))?=(tcp|udp|sctp)://[\da-fA-F.:[\]]+:\d+"
-    r"|\w+_PORT_\d+_(TCP|UDP|SCTP)_(PORT=\d+|PROTO=(tcp|udp|sctp)|ADDR=[\da-fA-F.:]+)",
-    re.ASCII,
-)
-"""What Kubernetes puts into the environment of a container for each Service of its namespace. One that is
-called `vitalstream-metrics` even uses the name of a setting: the value tells."""
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "model" / "pretrained"
 
 
@@ -209,64 +194,30 @@ def load(
 ) -> Settings:
     """Merge the TOML file, the environment and the flags (None: not given) into checked settings.
 
-    A variable that is empty is not given. `config` defaults to the file that `VITALSTREAM_CONFIG` names, if
-    any. Raises `SettingsError`, which names the setting and never its value.
+    The later wins as a whole: `client_overrides` of two sources are not mixed. `config` defaults to the file
+    that `VITALSTREAM_CONFIG` names, if any. Raises `SettingsError`, which names the setting, never its value.
     """
     environment = os.environ if environment is None else environment
     if config is None and (named := environment.get("VITALSTREAM_CONFIG")):
         config = Path(named)
-    merged = (_from_file(config) if config else {}) | _from_environment(environment)
+    merged = (_from_file(config) if config else {}) | Environment(Settings, environment)()
     merged |= {name: value for name, value in (flags or {}).items() if value is not None}
     try:
         return Settings(**merged)
     except ValidationError as error:
-        raise SettingsError(_explain(error)) from None
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for variable, text in environment.items():
-        if not variable.startswith(PREFIX) or variable in NOT_SETTINGS or _is_service_link(variable, text):
-            continue
-        name = variable.removeprefix(PREFIX).lower()
-        in_file = name not in Settings.model_fields and name.endswith("_file")
-        name = name.removesuffix("_file") if in_file else name
-        if name not in Settings.model_fields:
-            raise SettingsError(f"{variable}: there is no such setting")
-        if not text:
-            continue
-        text = _secret(variable, Path(text)) if in_file else text
-        if name in found:
-            raise SettingsError(f"{variable}: given both as a value and as a file")
-        found[name] = _overrides(variable, text) if name == "client_overrides" else text
-    return found
-
-
-def _is_service_link(variable: str, text: str) -> bool:
-    return SERVICE_LINK.fullmatch(f"{variable}={text}") is not None
-
-
-def _overrides(variable: str, text: str) -> dict[str, str]:
-    pairs = [pair.partition("=") for pair in text.split(",") if pair]
-    if not all(name and separator for name, separator, _ in pairs):
-        raise SettingsError(f"{variable}: wants name=value pairs, separated by commas")
-    return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _secret(variable: str, path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError):
-        raise SettingsError(f"{variable}: the file that it names cannot be read") from None
+        raise SettingsError(_explain(error)) from None  # it holds the values
 
 
 def _from_file(path: Path) -> dict[str, Any]:
+    """`TomlConfigSettingsSource` passes over a file that is missing, and refuses a byte order mark."""
     try:
         return tomllib.loads(path.read_text("utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"config file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"config file {path}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"config file {path}: {error}") from None  # it holds the whole file
 
 
 def _explain(error: ValidationError) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic.fields import FieldInfo
 
 from stream.seldom import Seldom
 from stream.settings import Settings, load
@@ -43,33 +44,41 @@ def takes_settings(*names: str) -> Callable[[Callable[..., None]], Callable[...,
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
-        def wrapped(**given: Any) -> None:
+        def wrapped(config: Path | None, **given: Any) -> None:
             flags = {name: given.pop(name) for name in names}
-            command(settings=load(flags, given.pop("config")), **given)
+            command(settings=load(flags, config), **given)
 
-        own = [
-            p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "settings"
-        ]
-        added = [_flag(name) for name in names]
-        added.append(
-            inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Config)
-        )
-        own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
-        del wrapped.__wrapped__
-        wrapped.__signature__ = inspect.Signature(own + added)  # type: ignore[attr-defined]
-        wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in own + added}
+        signature = inspect.signature(command, eval_str=True)
+        own = [parameter for parameter in signature.parameters.values() if parameter.name != "settings"]
+        flags = [FLAGS[name] for name in names]
+        wrapped.__signature__ = signature.replace(parameters=[*own, CONFIG, *flags])  # type: ignore[attr-defined]
         return wrapped
 
     return decorate
 
 
-def _flag(name: str) -> inspect.Parameter:
-    field = Settings.model_fields[name]
-    default = "none" if field.default is None else str(field.default)
-    option = typer.Option(help=field.description, show_default=default, rich_help_panel="Settings")
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, option]
+def _flag(setting: inspect.Parameter) -> inspect.Parameter:
+    """The parameter of `Settings` as that of a command. Typer shows its type, choices and range, and passes
+    the text on as it is: `Settings` checks it, like a variable's."""
+    field = Settings.model_fields[setting.name]
+    option = typer.Option(
+        parser=str,
+        min=_bound(field, "ge"),
+        max=_bound(field, "le"),
+        help=field.description,
+        show_default="none" if field.default is None else str(field.default),
+        rich_help_panel="Settings",
     )
+    return setting.replace(default=None, annotation=Annotated[field.annotation, option])
+
+
+def _bound(field: FieldInfo, name: str) -> float | None:
+    return next((getattr(bound, name) for bound in field.metadata if hasattr(bound, name)), None)
+
+
+FLAGS = {name: _flag(inspect.signature(Settings).parameters[name]) for name in ALL}
+CONFIG = inspect.signature(load).parameters["config"]
+CONFIG = CONFIG.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Config)
 
 
 def start_logging(level: str) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import tomllib
+import traceback
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,9 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from stream.environment import PREFIX
 from stream.errors import SettingsError
-from stream.settings import PREFIX, Settings, load
+from stream.settings import Settings, load
 
 SECRET = "correct-horse-battery-staple"
 SASL = {"security_protocol": "SASL_SSL", "sasl_mechanism": "PLAIN", "sasl_username": "worker"}
@@ -220,6 +223,17 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for secret in (missing, binary):
         variable = "VITALSTREAM_SASL_PASSWORD_FILE"
         assert variable in refusal({variable: str(secret)})
+
+
+def test_a_cause_is_kept_only_if_it_holds_no_value(tmp_path: Path) -> None:
+    binary, wrong = tmp_path / "binary", tmp_path / "wrong"
+    binary.write_bytes(f'sasl_password = "{SECRET}"'.encode() + b"\xff")
+    wrong.write_text(f'sasl_password = "{SECRET}')
+    for config, kind in ((binary, None), (wrong, tomllib.TOMLDecodeError), (tmp_path / "missing", OSError)):
+        with pytest.raises(SettingsError) as caught:
+            load(config=config, environment={})
+        assert isinstance(caught.value.__cause__, kind or type(None))
+        assert SECRET not in "".join(traceback.format_exception(caught.value)) + repr(caught.value.__cause__)
 
 
 def test_a_secret_given_twice_is_an_error(tmp_path: Path) -> None:

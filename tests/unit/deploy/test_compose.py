@@ -16,7 +16,8 @@ import yaml
 from typer.main import get_command
 
 from stream.cli.main import COMMANDS, application
-from stream.settings import NOT_SETTINGS, Settings, load
+from stream.environment import NOT_SETTINGS
+from stream.settings import Settings, load
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
