@@ -126,6 +126,9 @@ class Settings(BaseSettings):
         30.0, gt=0, description="Seconds without progress after which /healthz fails."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Log level.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="Form of the log; auto: text on a terminal, else JSON."
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from stream.background import raise_failure, spawn
-from stream.console.options import ALL, start_logging, takes_settings
+from stream.console.logs import start_logging
+from stream.console.options import ALL, takes_settings
 from stream.console.stopping import stop_on_signals
 from stream.errors import SettingsError
 from stream.inspect.future_events import refused_as_future
@@ -49,7 +50,7 @@ def rewarm(
     """
     if beside == settings.application_id:
         raise SettingsError("beside and application_id are the same: a new model needs a new application_id")
-    start_logging(settings.log_level)
+    start_logging(settings.log_level, settings.log_format)
     stop = stop_on_signals()
     _make_changelog_topic(settings)
     with ExitStack() as resources:

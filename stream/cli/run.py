@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from stream.console.options import ALL, Json, start_logging, takes_settings
+from stream.console.logs import start_logging
+from stream.console.options import ALL, Json, takes_settings
 from stream.console.stopping import stop_on_signals
 from stream.metrics import Metrics, total
 from stream.settings import Settings
@@ -36,7 +37,7 @@ def run(
     if print_config:
         typer.echo(settings.model_dump_json(indent=2))
         return
-    start_logging(settings.log_level)
+    start_logging(settings.log_level, settings.log_format)
     worker = Worker(settings)
     worker.run(stop_on_signals(), until_idle, check_topics=True)
     log.info("finished what was sent, committed it and left the group")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,6 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
-from stream.seldom import Seldom
 from stream.settings import Settings, load
 
 KAFKA = (
@@ -79,12 +77,3 @@ def _bound(field: FieldInfo, name: str) -> float | None:
 FLAGS = {name: _flag(inspect.signature(Settings).parameters[name]) for name in ALL}
 CONFIG = inspect.signature(load).parameters["config"]
 CONFIG = CONFIG.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Config)
-
-
-def start_logging(level: str) -> None:
-    """Log to standard error."""
-    handler = logging.StreamHandler()
-    handler.addFilter(Seldom())
-    form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=level, format=form, handlers=[handler])
-    logging.getLogger("kafka").setLevel(max(logging.getLogger().level, logging.WARNING))

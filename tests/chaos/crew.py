@@ -125,6 +125,7 @@ class Crew:
         port = free_ports(1)
         if static:
             environment["VITALSTREAM_INSTANCE_ID"] = name
+        environment["VITALSTREAM_LOG_FORMAT"] = "text"
         environment["VITALSTREAM_METRICS_HOST"] = "127.0.0.1"
         environment["VITALSTREAM_METRICS_PORT"] = str(port)
         environment["VITALSTREAM_STANDBY_REPLICAS"] = "all" if slot % 2 else "none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -104,8 +105,12 @@ def dying(broker: EmbeddedBroker, module: str, name: str, times: int, **flags: o
 
 
 def lines(log: str, *words: str) -> list[str]:
-    """The messages of the log that hold one of these words, without time and logger."""
-    return [line.split(": ", 1)[1] for line in log.splitlines() if any(word in line for word in words)]
+    """What the log and the last line say with one of these words, without time and logger."""
+    said = [
+        json.loads(line)["message"] if line.startswith("{") else line.partition(": ")[2]
+        for line in log.splitlines()
+    ]
+    return [message for message in said if any(word in message for word in words)]
 
 
 def test_a_dead_restorer_ends_the_worker(embedded: EmbeddedBroker) -> None:
