@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ from model import artifact
 from model.datasets.padding import step_hours, step_owners, step_places
 from model.datasets.stays import Statics, Stays
 from model.evaluate.offline import step_logits, step_risks
-from model.evaluate.page import Section
+from model.evaluate.page import Section, numbered, paragraphs, together
 from model.explain.contributors import NAMED
 from model.risk_model import RiskModel
 from model.train.examples import Examples
@@ -180,10 +179,9 @@ def line(name: str, figures: ModelFigures) -> str:
 def explained(model: RiskModel, alerted: Alerted, tried: Deletion) -> Section:
     items = []
     for hours, risk, words in told(model, alerted)[:SHOWN]:
-        causes = "; ".join(f"{escape(text)} ({effect:+.2f})" for effect, text in words)
-        items.append(f"<li>{hours:.1f} h after admission, risk {100 * risk:.0f} %: {causes}</li>")
-    html = f"<p>{escape(verdict(tried))}</p><ol>{''.join(items)}</ol>"
-    return Section(f"{SHOWN} alerts, explained", html)
+        causes = "; ".join(f"{text} ({effect:+.2f})" for effect, text in words)
+        items.append(f"{hours:.1f} h after admission, risk {100 * risk:.0f} %: {causes}")
+    return Section(f"{SHOWN} alerts, explained", together(paragraphs(verdict(tried)), numbered(items)))
 
 
 def offline(model: RiskModel, stays: Stays) -> ScoreColumns:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from html import escape
+from markupsafe import Markup
 
 from model.evaluate.bootstrap import Estimate
 from model.evaluate.figures import AlertFigures, Figures
+from model.evaluate.page import boxes
 
 MISSING = "–"
 
@@ -29,18 +30,16 @@ def percent(estimate: Estimate) -> str:
     return said(estimate, 1, 100, "\N{NO-BREAK SPACE}%")
 
 
-def answers(figures: Figures) -> str:
-    """HTML: the four questions and what the figures say to them."""
-    boxed = (
-        ("How well does it rank patients?", _ranking(figures)),
-        ("Can the risk be believed?", _belief(figures)),
-        ("How many alerts?", _alerts(figures.alerts)),
-        ("How early?", _early(figures.alerts)),
+def answers(figures: Figures) -> Markup:
+    """The four questions and what the figures say to them."""
+    return boxes(
+        (
+            ("How well does it rank patients?", _ranking(figures)),
+            ("Can the risk be believed?", _belief(figures)),
+            ("How many alerts?", _alerts(figures.alerts)),
+            ("How early?", _early(figures.alerts)),
+        )
     )
-    boxes = "\n".join(
-        f"<div><h3>{escape(question)}</h3>\n<p>{escape(answer)}</p></div>" for question, answer in boxed
-    )
-    return f'<div class="answers">\n{boxes}\n</div>'
 
 
 def _ranking(figures: Figures) -> str:

@@ -10,11 +10,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from markupsafe import Markup
+
 from model.evaluate import plots
 from model.evaluate.answers import answers, number, percent, said
 from model.evaluate.figures import AlertFigures, Figures
 from model.evaluate.metrics import BINS, Metrics
-from model.evaluate.page import Section, bullets, facts, page, paragraphs, plot, table
+from model.evaluate.page import Section, bullets, page, paragraphs, plot, table, together
 from model.evaluate.subgroups import SMALLEST
 
 HTML = "report.html"
@@ -66,14 +68,13 @@ def write(
     content = {"title": title, "about": dict(about or {}), **figures.to_json()}
     (folder / JSON).write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", "utf-8")
     path = folder / HTML
-    path.write_text(
-        page(title, _header(figures, about or {}), [*_sections(figures), *sections, *_end(figures)]), "utf-8"
-    )
+    facts = [*(about or {}).items(), *_counted(figures)]
+    path.write_text(page(title, USE, facts, [*_sections(figures), *sections, *_end(figures)]), "utf-8")
     return path
 
 
-def _header(figures: Figures, about: Mapping[str, str]) -> str:
-    counted = (
+def _counted(figures: Figures) -> tuple[tuple[str, str], ...]:
+    return (
         ("patients", f"{figures.patients:,}"),
         ("died in hospital", f"{figures.deaths:,}, {percent(figures.at(None).metrics.death_rate)}"),
         ("events scored", f"{figures.scores:,}"),
@@ -81,7 +82,6 @@ def _header(figures: Figures, about: Mapping[str, str]) -> str:
         ("with an outcome but no score", f"{figures.unscored:,}"),
         ("with a score but no outcome", f"{figures.unknown:,}"),
     )
-    return f'<p class="warning">{USE}</p>\n' + facts([*about.items(), *counted])
 
 
 def _sections(figures: Figures) -> Iterator[Section]:
@@ -100,7 +100,7 @@ def _end(figures: Figures) -> Iterator[Section]:
     )
 
 
-def _ranking(figures: Figures) -> str:
+def _ranking(figures: Figures) -> Markup:
     alerts = figures.alerts
     at = f" at {alerts.threshold:.3g}" if alerts else " (no threshold given)"
     head = (
@@ -123,31 +123,28 @@ def _ranking(figures: Figures) -> str:
         )
         for horizon in figures.horizons
     ]
-    return "\n".join(
-        [
-            plot(
-                plots.svg(plots.ranking_by_time, figures),
-                "AUROC and average precision by hours since admission",
-                "Higher is better. As more is known of a patient, ranking should improve. Bars: 95 % "
-                "intervals.",
-            ),
-            plot(
-                plots.svg(plots.ranking, figures),
-                "ROC curves and precision-recall curves at 6 h, 24 h and of the last scores",
-                "Left: the nearer a curve comes to the upper left corner, the better; grey is chance. "
-                "Right: of the patients who are flagged, how many die (upwards), when so many of the deaths "
-                "are to be caught (to the right); grey is the death rate.",
-            ),
-            table(
-                head,
-                rows,
-                "With 95 % intervals. The best threshold is chosen on these very patients: optimistic.",
-            ),
-        ]
+    return together(
+        plot(
+            plots.svg(plots.ranking_by_time, figures),
+            "AUROC and average precision by hours since admission",
+            "Higher is better. As more is known of a patient, ranking should improve. Bars: 95 % intervals.",
+        ),
+        plot(
+            plots.svg(plots.ranking, figures),
+            "ROC curves and precision-recall curves at 6 h, 24 h and of the last scores",
+            "Left: the nearer a curve comes to the upper left corner, the better; grey is chance. "
+            "Right: of the patients who are flagged, how many die (upwards), when so many of the deaths "
+            "are to be caught (to the right); grey is the death rate.",
+        ),
+        table(
+            head,
+            rows,
+            "With 95 % intervals. The best threshold is chosen on these very patients: optimistic.",
+        ),
     )
 
 
-def _belief(figures: Figures) -> str:
+def _belief(figures: Figures) -> Markup:
     rows = [
         (
             plots.name(horizon.hours),
@@ -157,25 +154,23 @@ def _belief(figures: Figures) -> str:
         )
         for horizon in figures.horizons
     ]
-    return "\n".join(
-        [
-            plot(
-                plots.svg(plots.calibration, figures),
-                "Share of patients who died by mean risk, at 24 h and of the last scores",
-                f"Each dot is a tenth of the patients ({BINS} groups by risk). On the line, as "
-                "many died as was foretold; above it more died (the risk is too low), below it fewer. "
-                "Bars: 95 % intervals.",
-            ),
-            table(
-                ("known at", "mean risk", "died", "ECE", "Brier", "Event 2 (H/D)"),
-                rows,
-                "With 95 % intervals.",
-            ),
-        ]
+    return together(
+        plot(
+            plots.svg(plots.calibration, figures),
+            "Share of patients who died by mean risk, at 24 h and of the last scores",
+            f"Each dot is a tenth of the patients ({BINS} groups by risk). On the line, as "
+            "many died as was foretold; above it more died (the risk is too low), below it fewer. "
+            "Bars: 95 % intervals.",
+        ),
+        table(
+            ("known at", "mean risk", "died", "ECE", "Brier", "Event 2 (H/D)"),
+            rows,
+            "With 95 % intervals.",
+        ),
     )
 
 
-def _worth(figures: Figures) -> str:
+def _worth(figures: Figures) -> Markup:
     return plot(
         plots.svg(plots.decision, figures),
         "Net benefit of acting on the risk, by threshold, beside acting on everybody and on nobody",
@@ -185,7 +180,7 @@ def _worth(figures: Figures) -> str:
     )
 
 
-def _alerts(alerts: AlertFigures | None) -> str:
+def _alerts(alerts: AlertFigures | None) -> Markup:
     if alerts is None:
         return paragraphs("No operating threshold was given, so there are no alerts to count.")
     ours, raw = alerts.with_policy, alerts.without_policy
@@ -202,32 +197,30 @@ def _alerts(alerts: AlertFigures | None) -> str:
     ]
     early = [(f"{hours:g} h or more", percent(share)) for hours, share in lead.early.items()]
     quartiles = f", quartiles {lead.quartiles[0]:.1f} and {lead.quartiles[1]:.1f} h" if lead.quartiles else ""
-    return "\n".join(
-        [
-            paragraphs(f"The policy: {alerts.rule}."),
-            table(
-                ("alerts", "number", "per patient-day", "patients alerted", "sensitivity", "PPV"),
-                rows,
-                "Without it: each score at or above the threshold is an alert. Sensitivity: of those who "
-                "died, the share who alerted at least once. PPV: of those who alerted, the share who died. "
-                "With 95 % intervals.",
-            ),
-            plot(
-                plots.svg(plots.lead_time, lead),
-                "Share of those who died who had alerted, by hours before their last observation",
-                "Read from left to right, towards the end of the record: of the patients who died, how many "
-                "had already alerted. Bars: 95 % intervals.",
-            ),
-            paragraphs(
-                f"{lead.patients:,} of {lead.deaths:,} patients who died alerted. From their first alert "
-                f"to their last observation passed {said(lead.median, 1)} h (median{quartiles})."
-            ),
-            table(("first alert before the last observation", "of those who died"), early),
-        ]
+    return together(
+        paragraphs(f"The policy: {alerts.rule}."),
+        table(
+            ("alerts", "number", "per patient-day", "patients alerted", "sensitivity", "PPV"),
+            rows,
+            "Without it: each score at or above the threshold is an alert. Sensitivity: of those who "
+            "died, the share who alerted at least once. PPV: of those who alerted, the share who died. "
+            "With 95 % intervals.",
+        ),
+        plot(
+            plots.svg(plots.lead_time, lead),
+            "Share of those who died who had alerted, by hours before their last observation",
+            "Read from left to right, towards the end of the record: of the patients who died, how many "
+            "had already alerted. Bars: 95 % intervals.",
+        ),
+        paragraphs(
+            f"{lead.patients:,} of {lead.deaths:,} patients who died alerted. From their first alert "
+            f"to their last observation passed {said(lead.median, 1)} h (median{quartiles})."
+        ),
+        table(("first alert before the last observation", "of those who died"), early),
     )
 
 
-def _subgroups(figures: Figures) -> str:
+def _subgroups(figures: Figures) -> Markup:
     if not figures.subgroups:
         return paragraphs("There are none: age, sex and type of unit of these patients are not known here.")
     head = ("group", "patients", "deaths", "AUROC", "AUPRC", "ECE", "mean risk", "died")
@@ -241,18 +234,16 @@ def _subgroups(figures: Figures) -> str:
         for group in figures.subgroups
     ]
     note = f"Of the last scores, with 95 % intervals. Groups of fewer than {SMALLEST} patients are left out."
-    return "\n".join(
-        [
-            plot(
-                plots.svg(plots.groups, figures),
-                "AUROC, and death rate beside mean risk, of each subgroup",
-                "Left: how well patients of a group are ranked among each other; the dashed line is all "
-                "patients. Right: where the mean risk (diamond) lies outside the bar of what was observed, "
-                "the risk is too high or too low for that group. A group whose outcomes differ little is "
-                "harder to rank.",
-            ),
-            table(head, rows, note),
-        ]
+    return together(
+        plot(
+            plots.svg(plots.groups, figures),
+            "AUROC, and death rate beside mean risk, of each subgroup",
+            "Left: how well patients of a group are ranked among each other; the dashed line is all "
+            "patients. Right: where the mean risk (diamond) lies outside the bar of what was observed, "
+            "the risk is too high or too low for that group. A group whose outcomes differ little is "
+            "harder to rank.",
+        ),
+        table(head, rows, note),
     )
 
 

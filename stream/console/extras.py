@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 EXTRAS = {
+    "jinja2": "report",
+    "markupsafe": "report",
     "matplotlib": "report",
     "opacus": "private",
     "pyarrow": "train",

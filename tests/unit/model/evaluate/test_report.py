@@ -8,12 +8,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 
 from model.datasets.stays import Outcomes
 from model.errors import DatasetError
 from model.evaluate.figures import Alerting, assess
 from model.evaluate.metrics import FIGURES
-from model.evaluate.page import Section
+from model.evaluate.page import Section, boxes, bullets, numbered, paragraphs, plot, table
 from model.evaluate.report import write
 from tests.unit.model.evaluate.made import statics, ward
 
@@ -119,10 +120,31 @@ def test_the_same_figures_give_the_same_bytes(figures, tmp_path):
 
 
 def test_more_sections_stand_before_the_limits(figures, tmp_path):
-    path = write(tmp_path, "t", figures, sections=[Section("Why <it> alerts", "<p><b>lactate</b></p>")])
-    page = path.read_text("utf-8")
-    assert Page(page).titles == [*SECTIONS[:6], "Why <it> alerts", *SECTIONS[6:]]
+    more = [
+        Section("Why <it> alerts", Markup("<p><b>lactate</b></p>")),
+        Section("Made of text", "<p>no HTML</p>"),
+    ]
+    page = write(tmp_path, "t", figures, sections=more).read_text("utf-8")
+    assert Page(page).titles == [*SECTIONS[:6], "Why <it> alerts", "Made of text", *SECTIONS[6:]]
     assert "<p><b>lactate</b></p>" in page
+    assert "&lt;p&gt;no HTML&lt;/p&gt;" in page
+
+
+def test_text_in_a_piece_is_no_html():
+    text = '<i>lactate</i> & "more"'
+    pieces = (
+        table([text], [[text, f"{text} ({text})"]], text),
+        plot(b"<svg/>", text, text),
+        paragraphs(text),
+        bullets([text]),
+        numbered([text]),
+        boxes([(text, text)]),
+    )
+    for piece in pieces:
+        shown = Page(str(piece))
+        assert "i" not in shown.tags
+        assert all(image["alt"] == text for image in shown.images)
+        assert text in shown.text
 
 
 def test_the_json_holds_every_figure(figures, tmp_path):
