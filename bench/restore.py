@@ -21,7 +21,7 @@ from bench.measure import markdown, write
 from bench.messages import START_MS, patient_key
 from stream.kafka.clients import make_sink, make_source
 from stream.settings import Settings, load
-from stream.state.changelog import Changes, Mark, Patients
+from stream.state.changelog import Changes, Checkpoint, Patients
 from stream.stays.record import STAY
 from stream.worker.assembly import load_model, make_changelog
 from stream.worker.worker import Worker
@@ -62,7 +62,7 @@ def fill(settings: Settings, patients: int) -> None:
             states = Patients(ids, rows, stays, [b""] * len(numbers))
             partitions = np.array([number % PARTITIONS for number in numbers], np.int32)
             sink.send(changelog.encode([Changes(states, partitions)], {}))
-        sink.send(changelog.encode([], dict.fromkeys(range(PARTITIONS), Mark(0, START_MS))))
+        sink.send(changelog.encode([], dict.fromkeys(range(PARTITIONS), Checkpoint(0, START_MS))))
         sink.flush(120)
     with closing(make_source(settings, settings.application_id)) as source:
         source.assign(settings.observations_topic, dict.fromkeys(range(PARTITIONS), 0))

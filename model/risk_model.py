@@ -210,7 +210,11 @@ class RiskModel(nn.Module):
         return self.logits(self.cell(self.dropout(inputs)), inputs, statistics)
 
     def logits(self, hidden: Tensor, inputs: Tensor, statistics: Tensor | None) -> Tensor:
-        """Uncalibrated logits [...] of hidden states [..., H] and what `observe` gives of the same events."""
+        """Uncalibrated logits [...] of hidden states [..., H] and what `observe` gives of the same events.
+
+        The head is applied to the hidden state and to the wide layer apart, and the wide layer to inputs and
+        statistics: that is the sum over the joined columns, without joining them.
+        """
         of_hidden, of_widened = self.head.weight[0].split_with_sizes(
             (self.shape.hidden_size, self.shape.wide_size)
         )

@@ -59,6 +59,7 @@ def scan(old: Running, new: Running, inputs: Tensor, counts: Tensor, sizes: Sequ
     counts: [N, V], measurements up to and with the event.
     """
     values, seen = inputs.split_with_sizes(INPUT_SIZES, dim=1)[:2]
+    # share: the event's weight in the mean, 1 / count if seen. begins: 1 up to the first measurement, then 0.
     share, begins = seen / counts.clamp(min=1), (2 - counts).clamp_(0, 1)
     waves = (part.split_with_sizes(sizes) for part in (values, share, begins, *new))
     before = old

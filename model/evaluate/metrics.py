@@ -27,7 +27,7 @@ _EVENT2_FLOOR = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """patients, deaths: how many have a risk. mean_risk, death_rate: what was foretold, what came.
+    """patients, deaths: how many have a risk. mean_risk, death_rate: the predicted and the observed rate.
 
     auroc, auprc (average precision), brier: as usual. event1: min(sensitivity, positive predictive value) at
     the operating threshold, None without one; event1_best: at the one that is best on these very patients.
@@ -60,10 +60,11 @@ def measure(
     groups = Groups.of(risks, died)
 
     def statistic(weights: Floats) -> Floats:
-        return np.stack(figures(groups.sample(weights), threshold), axis=1)
+        named = figures(groups.sample(weights), threshold)
+        return np.stack([named[name] for name in FIGURES], axis=1)
 
     intervals = estimates(statistic, len(risks), resamples=resamples, centred=_CENTRED)
-    return Metrics(len(risks), int(died.sum()), *intervals)
+    return Metrics(len(risks), int(died.sum()), **dict(zip(FIGURES, intervals, strict=True)))
 
 
 def best_threshold(risks: Floats, died: NDArray[np.bool_]) -> float | None:
@@ -110,22 +111,23 @@ class Sample:
     deaths: Floats
 
 
-def figures(sample: Sample, threshold: float | None = None) -> list[Floats]:
+def figures(sample: Sample, threshold: float | None = None) -> dict[str, Floats]:
     """The metrics named in `FIGURES` of each sample, [B] each; NaN if a sample gives none."""
     patients, deaths = sample.patients.sum(axis=1), sample.deaths.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         binned = _binned(sample)
-        return [
-            auroc(sample),
-            average_precision(sample),
-            np.full(len(patients), np.nan) if threshold is None else event1(sample, threshold),
-            _event1_curve(sample).max(axis=1, initial=-np.inf),
-            _event2(*binned),
-            brier(sample),
-            _ece(*binned),
-            sample.patients @ sample.risks / patients,
-            deaths / patients,
-        ]
+        none = np.full(len(patients), np.nan)
+        return {
+            "auroc": auroc(sample),
+            "auprc": average_precision(sample),
+            "event1": none if threshold is None else event1(sample, threshold),
+            "event1_best": _event1_curve(sample).max(axis=1, initial=-np.inf),
+            "event2": _event2(*binned),
+            "brier": brier(sample),
+            "ece": _ece(*binned),
+            "mean_risk": sample.patients @ sample.risks / patients,
+            "death_rate": deaths / patients,
+        }
 
 
 def auroc(sample: Sample) -> Floats:

@@ -175,9 +175,9 @@ def export(
     """
     model, changelog = load_states(settings)
     contents = all_sound(changelog, read_changelog(settings, changelog))
-    marks = {partition: each.mark for partition, each in contents.items() if each.mark}
+    checkpoints = {partition: each.checkpoint for partition, each in contents.items() if each.checkpoint}
     states = state_file.gathered(
-        model.hash, {partition: each.patients for partition, each in contents.items()}, marks
+        model.hash, {partition: each.patients for partition, each in contents.items()}, checkpoints
     )
     state_file.write(file, states)
     count = len(states.patients)

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from stream.columns.records import Outgoing
 from stream.errors import CommitError
 from stream.failpoints import reach
-from stream.state.changelog import Changelog, Changes, End, Mark
+from stream.state.changelog import Changelog, Changes, Checkpoint, End
 
 FLUSH_TIMEOUT_S = 10.0
 MEMBERSHIP_S = 3.0
@@ -209,15 +209,15 @@ class Committer:
         late = self._clock() - self._last - self._interval
         if self._offsets:
             reach("before_changelog")
-            marks = {
-                partition: Mark(offset, self._states.stream_time(partition))
+            checkpoints = {
+                partition: Checkpoint(offset, self._states.stream_time(partition))
                 for partition, offset in self._offsets.items()
             }
             before = {
                 partition: offset for partition, offset in self._durable.items() if partition in self._offsets
             }
             self._guarantee.end_epoch(
-                Epoch(lambda: self._records(marks), self._offsets, before, self._committed)
+                Epoch(lambda: self._records(checkpoints), self._offsets, before, self._committed)
             )
         self._durable |= self._offsets
         self._offsets = {}
@@ -242,6 +242,6 @@ class Committer:
         changed = self._states.changed
         return MANY <= changed <= self._states.resident // SELDOM and self._unlogged <= 2 * changed
 
-    def _records(self, marks: Mapping[int, Mark]) -> Outgoing:
+    def _records(self, checkpoints: Mapping[int, Checkpoint]) -> Outgoing:
         changes, ended = self._states.take_changes()
-        return self._changelog.encode(changes, marks, ended)
+        return self._changelog.encode(changes, checkpoints, ended)

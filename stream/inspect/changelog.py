@@ -15,7 +15,7 @@ from stream.errors import BrokerUnavailable, StateError, TopicError
 from stream.kafka.clients import make_source
 from stream.kafka.source import Source
 from stream.settings import Settings
-from stream.state.changelog import Changelog, End, Mark, Patients
+from stream.state.changelog import Changelog, Checkpoint, End, Patients
 from stream.state.replica import POLL_RECORDS, POLL_S, Replica, fold, read_on
 from stream.worker.assembly import load_model, make_changelog
 
@@ -85,7 +85,7 @@ class Sound:
     ids: whose they are."""
 
     patients: Patients
-    mark: Mark | None
+    checkpoint: Checkpoint | None
     ended: Mapping[bytes, End]
     unsound: Counter[str] = field(default_factory=Counter)
     ids: frozenset[bytes] = frozenset()
@@ -108,7 +108,7 @@ def all_sound(changelog: Changelog, read: Mapping[int, Partition]) -> dict[int, 
 
 
 def _read(changelog: Changelog, latest: Mapping[bytes, bytes]) -> Sound:
-    return Sound(changelog.patients(latest), changelog.mark(latest), changelog.ended(latest))
+    return Sound(changelog.patients(latest), changelog.checkpoint(latest), changelog.ended(latest))
 
 
 def _readable(changelog: Changelog, key: bytes, value: bytes) -> bool:
@@ -128,7 +128,7 @@ def _partitions(source: Source, topic: str) -> range:
 
 def _settled(changelog: Changelog, read: Partition) -> bool:
     try:
-        mark = changelog.mark(read.latest)
+        checkpoint = changelog.checkpoint(read.latest)
     except StateError:
         return True
-    return (mark.next_offset if mark else None) == read.committed
+    return (checkpoint.next_offset if checkpoint else None) == read.committed

@@ -16,7 +16,7 @@ from model.variables import STATICS, VARIABLES, Sex, UnitType
 from stream.encode.scores import MEMBERS
 from stream.inspect.changelog import Partition, Sound
 from stream.inspect.verify import FAULTS, Checked, Report
-from stream.state.changelog import Mark
+from stream.state.changelog import Checkpoint
 from stream.state.names import read
 from stream.stays.record import VITALS
 
@@ -69,7 +69,7 @@ def described(model: RiskModel, row: NDArray[np.float32], stay: np.void, texts: 
 
 def partition_row(read: Partition, sound: Sound) -> dict[str, Any]:
     """What `ls` reports of a partition."""
-    return {"patients": len(sound.patients), **_progress(sound.mark, read.committed)}
+    return {"patients": len(sound.patients), **_progress(sound.checkpoint, read.committed)}
 
 
 def report_object(report: Report) -> dict[str, Any]:
@@ -117,16 +117,16 @@ def fault_lines(report: Report) -> Iterator[str]:
         yield f"{count:>8,}  {FAULTS[kind]}"
 
 
-def _progress(mark: Mark | None, committed: int | None) -> dict[str, int | None]:
+def _progress(checkpoint: Checkpoint | None, committed: int | None) -> dict[str, int | None]:
     return {
-        "next_offset": mark.next_offset if mark else None,
+        "next_offset": checkpoint.next_offset if checkpoint else None,
         "committed": committed,
-        "stream_time": mark.stream_time if mark else None,
+        "stream_time": checkpoint.stream_time if checkpoint else None,
     }
 
 
 def _checked(checked: Checked) -> dict[str, Any]:
-    progress = _progress(checked.mark, checked.committed)
+    progress = _progress(checked.checkpoint, checked.committed)
     return {"patients": checked.patients, **progress, "replayed": checked.replayed}
 
 

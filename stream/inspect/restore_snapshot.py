@@ -34,7 +34,7 @@ def write_states(settings: Settings, changelog: Changelog, states: States) -> in
             sink.reset()
             sink.send(changelog.encode([Changes(placed.patients, placed.partitions)], {}))
             sink.flush(TIMEOUT_S)
-            guarantee.end_epoch(Epoch(lambda: changelog.encode([], placed.marks), begins))
+            guarantee.end_epoch(Epoch(lambda: changelog.encode([], placed.checkpoints), begins))
             guarantee.settle()
     return len(numbers)
 

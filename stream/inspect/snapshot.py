@@ -22,7 +22,7 @@ from safetensors.numpy import save
 
 from stream.errors import DataError, StateError
 from stream.kafka.topics import partition_of
-from stream.state.changelog import VERSION, Mark, Patients
+from stream.state.changelog import VERSION, Checkpoint, Patients
 from stream.stays.record import STAY
 
 FORMAT = "vitalstream-states"
@@ -34,12 +34,12 @@ TENSORS = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class States:
-    """All patients of one application. partitions: int32 [N]. marks: of each partition that has one."""
+    """All patients of one application. partitions: int32 [N]. checkpoints: of each partition that has one."""
 
     model_hash: str
     patients: Patients
     partitions: NDArray[np.int32]
-    marks: dict[int, Mark]
+    checkpoints: dict[int, Checkpoint]
 
     def of(self, partition: int) -> Patients:
         return self.patients.take(np.flatnonzero(self.partitions == partition))
@@ -55,13 +55,15 @@ class States:
         patients = replace(self.patients, stays=stays)
         stream_times = dict.fromkeys(begins, 0)
         for here, there in {*zip(self.partitions.tolist(), partitions.tolist(), strict=True)}:
-            if (mark := self.marks.get(here)) is not None:
-                stream_times[there] = max(stream_times[there], mark.stream_time)
-        marks = {partition: Mark(begin, stream_times[partition]) for partition, begin in begins.items()}
-        return States(self.model_hash, patients, partitions, marks)
+            if (checkpoint := self.checkpoints.get(here)) is not None:
+                stream_times[there] = max(stream_times[there], checkpoint.stream_time)
+        checkpoints = {
+            partition: Checkpoint(begin, stream_times[partition]) for partition, begin in begins.items()
+        }
+        return States(self.model_hash, patients, partitions, checkpoints)
 
 
-def gathered(model_hash: str, patients: Mapping[int, Patients], marks: dict[int, Mark]) -> States:
+def gathered(model_hash: str, patients: Mapping[int, Patients], checkpoints: dict[int, Checkpoint]) -> States:
     """The patients of each partition, at least one, as one."""
     parts = list(patients.values())
     together = Patients(
@@ -71,7 +73,7 @@ def gathered(model_hash: str, patients: Mapping[int, Patients], marks: dict[int,
         [text for part in parts for text in part.texts],
     )
     partitions = np.repeat(np.array(list(patients), np.int32), [len(part) for part in parts])
-    return States(model_hash, together, partitions, marks)
+    return States(model_hash, together, partitions, checkpoints)
 
 
 def write(path: Path, states: States) -> None:
@@ -127,25 +129,29 @@ def read(path: Path, model_hash: str, row_size: int) -> States:
 
 def _tensors(states: States) -> dict[str, NDArray[Any]]:
     patients = states.patients
-    marks = [(partition, mark.next_offset, mark.stream_time) for partition, mark in states.marks.items()]
+    checkpoints = [
+        (partition, checkpoint.next_offset, checkpoint.stream_time)
+        for partition, checkpoint in states.checkpoints.items()
+    ]
     return {
         **_joined("ids", "id_ends", patients.ids),
         **_joined("texts", "text_ends", patients.texts),
         "rows": np.ascontiguousarray(patients.rows),
         "stays": np.ascontiguousarray(patients.stays).view(np.uint8).reshape(len(patients), STAY.itemsize),
         "partitions": states.partitions,
-        "marks": np.array(marks, np.int64).reshape(len(marks), 3),
+        "marks": np.array(checkpoints, np.int64).reshape(len(checkpoints), 3),
     }
 
 
 def _states(model_hash: str, tensors: Mapping[str, NDArray[Any]]) -> States:
     ids = _split(tensors["ids"], tensors["id_ends"])
     stays = np.ascontiguousarray(tensors["stays"]).view(STAY).reshape(len(ids))
-    marks = {
-        partition: Mark(offset, stream_time) for partition, offset, stream_time in tensors["marks"].tolist()
+    checkpoints = {
+        partition: Checkpoint(offset, stream_time)
+        for partition, offset, stream_time in tensors["marks"].tolist()
     }
     patients = Patients(ids, tensors["rows"], stays, _split(tensors["texts"], tensors["text_ends"]))
-    return States(model_hash, patients, tensors["partitions"], marks)
+    return States(model_hash, patients, tensors["partitions"], checkpoints)
 
 
 def _joined(name: str, ends: str, parts: list[bytes]) -> dict[str, NDArray[Any]]:

@@ -17,7 +17,7 @@ from stream.inspect.replay import Rerun, replay
 from stream.inspect.snapshot import States
 from stream.kafka.clients import make_source
 from stream.settings import Settings
-from stream.state.changelog import Mark, Patients
+from stream.state.changelog import Checkpoint, Patients
 from stream.stays.record import expired
 from stream.worker.assembly import make_changelog
 
@@ -49,7 +49,7 @@ class Checked:
     its first offset; then its states are checked by their checksums alone."""
 
     patients: int
-    mark: Mark | None
+    checkpoint: Checkpoint | None
     committed: int | None
     replayed: int | None
 
@@ -82,7 +82,7 @@ def check(settings: Settings, model: RiskModel, imported: States | None = None) 
     replayed = _compare_with_replay(settings, model, settled, ends, imported, faults)
     partitions = {
         partition: Checked(
-            len(state.patients), state.mark, read[partition].committed, replayed.get(partition)
+            len(state.patients), state.checkpoint, read[partition].committed, replayed.get(partition)
         )
         for partition, state in states.items()
     }
@@ -112,11 +112,11 @@ def _bytes(stays: NDArray[np.void]) -> NDArray[np.uint8]:
 
 def _agrees(settings: Settings, sound: Sound, read: Partition) -> bool:
     """As a worker sees it when it restores; the group's offsets may have expired."""
-    if sound.mark is None:
+    if sound.checkpoint is None:
         return read.committed is None and not len(sound.patients)
-    if read.committed is None or sound.mark.next_offset == read.committed:
+    if read.committed is None or sound.checkpoint.next_offset == read.committed:
         return True
-    return settings.processing_guarantee == "at_least_once" and sound.mark.next_offset > read.committed
+    return settings.processing_guarantee == "at_least_once" and sound.checkpoint.next_offset > read.committed
 
 
 def _look_at_topics(settings: Settings, partitions: int, faults: Counter[str]) -> dict[int, tuple[int, int]]:
@@ -135,12 +135,14 @@ def _look_at_topics(settings: Settings, partitions: int, faults: Counter[str]) -
 def _settled(sound: Sound, exactly_once: bool, faults: Counter[str]) -> Sound:
     """Drops the patients whose last event is not yet part of the partition's progress. There may be such
     only if an epoch is no transaction."""
-    if sound.mark is None:
+    if sound.checkpoint is None:
         return sound
-    ahead = sound.patients.stays["next_offset"] > sound.mark.next_offset
+    ahead = sound.patients.stays["next_offset"] > sound.checkpoint.next_offset
     faults["ahead"] += int(ahead.sum()) if exactly_once else 0
     ended = {
-        patient_id for patient_id, end in sound.ended.items() if end.next_offset > sound.mark.next_offset
+        patient_id
+        for patient_id, end in sound.ended.items()
+        if end.next_offset > sound.checkpoint.next_offset
     }
     faults["ahead"] += len(ended) if exactly_once else 0
     ids = sound.ids | ended | {sound.patients.ids[place] for place in np.flatnonzero(ahead).tolist()}
@@ -153,12 +155,12 @@ def _replayable(
     """The offset up to which to replay each partition that can be replayed."""
     ends = {}
     for partition, (begin, end) in bounds.items():
-        if (mark := states[partition].mark) is None:
+        if (checkpoint := states[partition].checkpoint) is None:
             continue
-        retained = begin <= mark.next_offset <= end
+        retained = begin <= checkpoint.next_offset <= end
         faults["gap"] += not retained
         if retained and begin == 0:
-            ends[partition] = mark.next_offset
+            ends[partition] = checkpoint.next_offset
     return ends
 
 
@@ -175,12 +177,12 @@ def _compare_with_replay(
     if imported is not None:
         begun = imported.placed(dict.fromkeys(states, 0))
         for partition in ends:
-            rerun.install(partition, begun.of(partition), begun.marks[partition].stream_time)
+            rerun.install(partition, begun.of(partition), begun.checkpoints[partition].stream_time)
     counts = replay(settings, rerun, ends)
     for partition, wanted in rerun.states(list(ends)).items():
         now = rerun.stream_time(partition)
-        mark = states[partition].mark
-        faults["stream_time"] += mark is not None and mark.stream_time != now
+        checkpoint = states[partition].checkpoint
+        faults["stream_time"] += checkpoint is not None and checkpoint.stream_time != now
         faults.update(
             compare(
                 _still_there(states[partition].patients, now, frozenset()),

@@ -34,8 +34,8 @@ from stream.stays.record import RAW, STAY
 
 MAGIC = int.from_bytes(b"VSST", "little")
 PATIENT, PARTITION, ENDED = 0, 1, 2
-VERSION, MARK_VERSION, ENDED_VERSION = 3, 2, 1
-VERSIONS = {PATIENT: (VERSION,), PARTITION: (1, MARK_VERSION), ENDED: (ENDED_VERSION,)}
+VERSION, CHECKPOINT_VERSION, ENDED_VERSION = 3, 2, 1
+VERSIONS = {PATIENT: (VERSION,), PARTITION: (1, CHECKPOINT_VERSION), ENDED: (ENDED_VERSION,)}
 """Those of each kind of record that can be read."""
 PARTITION_KEY = b"\xffpartition"
 HEADER = [("magic", "<u4"), ("version", "<u2"), ("kind", "<u2"), ("model", "<u8")]
@@ -53,7 +53,7 @@ class TopicIds:
     changelog: str = ""
 
 
-class Mark(NamedTuple):
+class Checkpoint(NamedTuple):
     """A partition's progress: the input offset to read next, its stream time, ms since the epoch, and the
     topics that it was written for and to."""
 
@@ -107,8 +107,8 @@ Ended = Mapping[tuple[int, bytes], End]
 
 class Changelog:
     """Writes and reads the records of one model. model_hash: hexadecimal SHA-256 of the artifact.
-    row_size: floats of a patient's row. ids: of the topics as they are now, which marks are written with; who
-    makes it may fill it in later."""
+    row_size: floats of a patient's row. ids: of the topics as they are now, which checkpoints carry;
+    whoever makes it may fill it in later."""
 
     def __init__(self, topic: str, model_hash: str, row_size: int, ids: TopicIds | None = None) -> None:
         self.topic = topic
@@ -120,13 +120,13 @@ class Changelog:
         self._patient = np.dtype([*HEADER, *body, ("check", "<u8")])
         place = [("next_offset", "<i8"), ("stream_time", "<i8")]
         self._place = np.dtype([*HEADER, *place, ("check", "<u8")])
-        self._mark = np.dtype([*HEADER, *place, ("input", ID), ("changelog", ID), ("check", "<u8")])
+        self._checkpoint = np.dtype([*HEADER, *place, ("input", ID), ("changelog", ID), ("check", "<u8")])
 
     def encode(
-        self, changes: Sequence[Changes], marks: Mapping[int, Mark], ended: Ended | None = None
+        self, changes: Sequence[Changes], checkpoints: Mapping[int, Checkpoint], ended: Ended | None = None
     ) -> Outgoing:
-        """The records of an epoch: the states in order, the stays that ended, each partition's mark, and the
-        tombstones of the stays that ended."""
+        """The records of an epoch: the states in order, the stays that ended, each partition's checkpoint,
+        and the tombstones of the stays that ended."""
         keys: list[bytes] = []
         values: list[bytes | None] = []
         for patients, _ in changes:
@@ -134,10 +134,10 @@ class Changelog:
             values += self._states(patients)
         ended = ended or {}
         over, of_ended = [patient for _, patient in ended], [partition for partition, _ in ended]
-        keys += [*over, *[PARTITION_KEY] * len(marks), *over]
-        values += [*self._ends(ended.values()), *self._marks(marks.values())]
+        keys += [*over, *[PARTITION_KEY] * len(checkpoints), *over]
+        values += [*self._ends(ended.values()), *self._checkpoints(checkpoints.values())]
         values += [None] * len(over)
-        numbers = np.array([*of_ended, *marks, *of_ended], np.int32)
+        numbers = np.array([*of_ended, *checkpoints, *of_ended], np.int32)
         return Outgoing(self.topic, values, keys, np.concatenate([*(part for _, part in changes), numbers]))
 
     def patients(self, latest: Mapping[bytes, bytes]) -> Patients:
@@ -160,16 +160,16 @@ class Changelog:
         pairs = zip(records["next_offset"].tolist(), records["stream_time"].tolist(), strict=True)
         return {patient: End(*pair) for patient, pair in zip(ends, pairs, strict=True)}
 
-    def mark(self, latest: Mapping[bytes, bytes]) -> Mark | None:
+    def checkpoint(self, latest: Mapping[bytes, bytes]) -> Checkpoint | None:
         """A partition's progress, None if it has none. Raises `StateError`."""
         if (value := latest.get(PARTITION_KEY)) is None:
             return None
         if len(value) == self._place.itemsize:
             (record,) = self._read([value], self._place, PARTITION, 1)
-            return Mark(int(record["next_offset"]), int(record["stream_time"]))
-        (record,) = self._read([value], self._mark, PARTITION, MARK_VERSION)
+            return Checkpoint(int(record["next_offset"]), int(record["stream_time"]))
+        (record,) = self._read([value], self._checkpoint, PARTITION, CHECKPOINT_VERSION)
         ids = TopicIds(_text(record["input"]), _text(record["changelog"]))
-        return Mark(int(record["next_offset"]), int(record["stream_time"]), ids)
+        return Checkpoint(int(record["next_offset"]), int(record["stream_time"]), ids)
 
     def _states(self, patients: Patients) -> list[bytes]:
         records = self._begun(len(patients), self._patient, PATIENT, VERSION)
@@ -182,8 +182,10 @@ class Changelog:
     def _ends(self, ends: Collection[End]) -> list[bytes]:
         return _sealed(_placed(self._begun(len(ends), self._place, ENDED, ENDED_VERSION), ends))
 
-    def _marks(self, marks: Collection[Mark]) -> list[bytes]:
-        records = _placed(self._begun(len(marks), self._mark, PARTITION, MARK_VERSION), marks)
+    def _checkpoints(self, checkpoints: Collection[Checkpoint]) -> list[bytes]:
+        records = _placed(
+            self._begun(len(checkpoints), self._checkpoint, PARTITION, CHECKPOINT_VERSION), checkpoints
+        )
         records["input"], records["changelog"] = _bytes(self.ids.input), _bytes(self.ids.changelog)
         return _sealed(records)
 
@@ -243,7 +245,7 @@ class Changelog:
         )
 
 
-def _placed(records: NDArray[np.void], places: Collection[Mark | End]) -> NDArray[np.void]:
+def _placed(records: NDArray[np.void], places: Collection[Checkpoint | End]) -> NDArray[np.void]:
     records["next_offset"] = [place.next_offset for place in places]
     records["stream_time"] = [place.stream_time for place in places]
     return records

@@ -1,5 +1,5 @@
-"""Finds the offset at which a partition is resumed: compares its mark in the changelog, the group's committed
-offset and what of the input is retained. Pure.
+"""Finds the offset at which a partition is resumed: compares its checkpoint in the changelog, the group's
+committed offset and what of the input is retained. Pure.
 
 What is missing is reported in a sentence, and each case has its own: the topic was deleted and made again,
 its end was cut off, its beginning was deleted unread, the changelog is not what was committed.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from stream.state.changelog import Mark, TopicIds
+from stream.state.changelog import Checkpoint, TopicIds
 from stream.state.replica import EARLIEST
 
 
@@ -33,36 +33,39 @@ def made_again(then: str, now: str) -> bool:
 
 
 def next_place(
-    mark: Mark | None, committed: int | None, ids: TopicIds, *, exactly_once: bool, patient: bool
+    checkpoint: Checkpoint | None, committed: int | None, ids: TopicIds, *, exactly_once: bool, patient: bool
 ) -> Place | None:
-    """The place that mark and committed offset agree on; None if the changelog is to be read on.
+    """The place that checkpoint and committed offset agree on; None if the changelog is to be read on.
 
-        mark                      committed        while patient   then
-        none                      none             the earliest    the earliest
-        none                      C                read on         C, a gap: no state
-        of a topic made again     none             the earliest, a gap
-        of a topic made again     C                read on         the earliest, a gap
-        C, or ahead if it may be  C                the mark        the mark
-        another                   none or C        read on         the mark if none, else C with a gap
+        checkpoint                committed   while patient          then
+        none                      none        the earliest           the earliest
+        none                      C           read on                C, a gap: no state
+        of a topic made again     none        the earliest, a gap    the earliest, a gap
+        of a topic made again     C           read on                the earliest, a gap
+        C, or ahead if it may be  C           the checkpoint         the checkpoint
+        another                   none        read on                the checkpoint
+        another                   C           read on                C, a gap: they differ
 
-    ids: of the topics as they are now. exactly_once: the two must be equal; else the mark may be ahead.
+    ids: of the topics as they are now. exactly_once: the two must be equal; else the checkpoint may be ahead.
     patient: it is too early to call a difference a gap.
     """
-    if mark is None and committed is None:
+    if checkpoint is None and committed is None:
         return Place(EARLIEST)
-    if mark is None:
+    if checkpoint is None:
         return None if patient else Place(committed or 0, _NO_STATE.format(committed))
-    if made_again(mark.ids.input, ids.input):
+    if made_again(checkpoint.ids.input, ids.input):
         if patient and committed is not None:
             return None
-        return Place(EARLIEST, _MADE_AGAIN.format(mark.next_offset), rewound=True)
-    agreed = mark.next_offset == committed or (not exactly_once and mark.next_offset > (committed or 0))
+        return Place(EARLIEST, _MADE_AGAIN.format(checkpoint.next_offset), rewound=True)
+    agreed = checkpoint.next_offset == committed or (
+        not exactly_once and checkpoint.next_offset > (committed or 0)
+    )
     if not agreed and patient:
         return None
-    gap = _STATES_MADE_AGAIN if made_again(mark.ids.changelog, ids.changelog) else ""
+    gap = _STATES_MADE_AGAIN if made_again(checkpoint.ids.changelog, ids.changelog) else ""
     if agreed or committed is None:  # the group's offsets have expired
-        return Place(mark.next_offset, gap)
-    return Place(committed, gap or _DIFFER.format(committed, mark.next_offset))
+        return Place(checkpoint.next_offset, gap)
+    return Place(committed, gap or _DIFFER.format(committed, checkpoint.next_offset))
 
 
 def retained(place: Place, first: int, end: int, *, same_topic: bool) -> Place:

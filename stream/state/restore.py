@@ -5,8 +5,8 @@
                                     ▼
                                   GapError
 
-Complete means: the partition's mark in the changelog equals the group's committed offset. The markers of one
-transaction reach partitions at different moments, so the one can be visible before the other.
+Complete means: the partition's checkpoint in the changelog equals the group's committed offset. The markers
+of one transaction reach partitions at different moments, so the one can be visible before the other.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """exactly_once: the mark must equal the committed offset; else it may be ahead. skip_gaps: go on if
-    events or state are gone. patience: seconds until a mark that differs is an error."""
+    """exactly_once: the checkpoint must equal the committed offset; else it may be ahead. skip_gaps: go on if
+    events or state are gone. patience: seconds until a checkpoint that differs is an error."""
 
     topic: str
     exactly_once: bool
@@ -225,25 +225,25 @@ class Restorer:
         waited: float,
     ) -> Restored | None:
         """The partition as it was read; None if it is to be read on."""
-        rules, ids, mark = self._rules, self._changelog.ids, self._changelog.mark(latest)
+        rules, ids, checkpoint = self._rules, self._changelog.ids, self._changelog.checkpoint(latest)
         patient = waited < rules.patience
         place = next_place(
-            mark, committed.get(partition), ids, exactly_once=rules.exactly_once, patient=patient
+            checkpoint, committed.get(partition), ids, exactly_once=rules.exactly_once, patient=patient
         )
         if place is None:
             self._advance("the changelog to agree with what the group has committed")
             return None
         first, end = (ask([partition])[partition] for ask in (reader.beginning_offsets, reader.end_offsets))
-        same_topic = mark is not None and bool(ids.input) and mark.ids.input == ids.input
+        same_topic = checkpoint is not None and bool(ids.input) and checkpoint.ids.input == ids.input
         place = retained(place, first, end, same_topic=same_topic)
         if place.gap and not rules.skip_gaps:
             raise GapError(rules.topic, partition, place.gap)
         patients, ended = self._changelog.patients(latest), self._changelog.ended(latest)
         if place.rewound:
             patients, ended = _rewound(patients, ended, place.offset)
-        resumed = mark is not None or partition in committed
+        resumed = checkpoint is not None or partition in committed
         agrees = committed.get(partition) == place.offset and not place.rewound
-        stream_time = mark.stream_time if mark else 0
+        stream_time = checkpoint.stream_time if checkpoint else 0
         return Restored(partition, place, stream_time, patients, ended, resumed, agrees, self._partitions)
 
     def _check_partitions(self, reader: RestoringReader) -> None:

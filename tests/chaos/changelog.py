@@ -59,7 +59,7 @@ class State(NamedTuple):
     texts: bytes
 
 
-class Mark(NamedTuple):
+class Checkpoint(NamedTuple):
     next_offset: int
     stream_time: int
 
@@ -69,7 +69,7 @@ class Final:
     """What a changelog says at its end. patients: by partition and id. records: how many there were."""
 
     patients: dict[tuple[int, bytes], State] = field(default_factory=dict)
-    marks: dict[int, Mark] = field(default_factory=dict)
+    checkpoints: dict[int, Checkpoint] = field(default_factory=dict)
     records: int = 0
 
 
@@ -86,7 +86,7 @@ def final(rows: Iterable[Row]) -> Final:
             latest[row.partition, row.key] = row.value
     for (partition, key), value in latest.items():
         if key == PARTITION_KEY:
-            found.marks[partition] = _mark(value)
+            found.checkpoints[partition] = _checkpoint(value)
         elif HEAD.unpack_from(value)[2] != ENDED:
             found.patients[partition, key] = _state(value)
     return found
@@ -114,7 +114,7 @@ def _texts(value: bytes) -> bytes:
     return value[begin:] if xxhash.xxh3_64_intdigest(value[begin:]) == expected else b""
 
 
-def _mark(value: bytes) -> Mark:
+def _checkpoint(value: bytes) -> Checkpoint:
     _head(value, PARTITION)
     next_offset, stream_time, *_ = MARK.unpack_from(value, HEAD.size)
-    return Mark(next_offset, stream_time)
+    return Checkpoint(next_offset, stream_time)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tests.chaos.changelog import Mark, State
+from tests.chaos.changelog import Checkpoint, State
 from tests.chaos.reading import Row
 from tests.chaos.report import Report
 from tests.chaos.verify import Letter, Score, Verdict, Written
@@ -27,7 +27,7 @@ def sound() -> Written:
     found.letters[REFUSED] = Letter(b"p", b"bad", b"not_json", b"decode")
     found.letter_counts[REFUSED] = 1
     found.state.patients[0, b"p"] = State(1, (0, 0, 0, 5, 4, 1, 9), np.ones(4, np.float32), b"")
-    found.state.marks[0] = Mark(EVENTS, 5)
+    found.state.checkpoints[0] = Checkpoint(EVENTS, 5)
     return found
 
 
@@ -110,7 +110,7 @@ def leftover(found: Written) -> None:
 
 
 def behind(found: Written) -> None:
-    found.state.marks[0] = Mark(EVENTS - 1, 5)
+    found.state.checkpoints[0] = Checkpoint(EVENTS - 1, 5)
 
 
 FAULTS: dict[Callable[[Written], None], str] = {

@@ -193,15 +193,15 @@ class Verdict:
         return len(wrong)
 
     def _positions(self, end: Mapping[int, int], committed: Mapping[int, int]) -> int:
-        marks, others = self._mine.state.marks, self._reference.state.marks
+        checkpoints, others = self._mine.state.checkpoints, self._reference.state.checkpoints
         wrong = [
-            f"{one}: mark {marks.get(one)}, reference {others.get(one)}, "
+            f"{one}: checkpoint {checkpoints.get(one)}, reference {others.get(one)}, "
             f"committed {committed.get(one)}, end {end[one]}"
             for one in end
             if end[one]
             and (
-                marks.get(one) != others.get(one)
-                or (marks[one].next_offset, committed.get(one)) != (end[one], end[one])
+                checkpoints.get(one) != others.get(one)
+                or (checkpoints[one].next_offset, committed.get(one)) != (end[one], end[one])
             )
         ]
         if wrong:

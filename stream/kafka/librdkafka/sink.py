@@ -1,10 +1,9 @@
 """The sink over librdkafka: the hot path.
 
-One `produce` call a record: with positional arguments it costs less than building `produce_batch`'s
-dictionaries, and takes timestamps and headers, which `produce_batch` does not. If the partitions are given,
-only the last record of each partition carries a report: a partition's records are acknowledged in order,
-and `enable.gapless.guarantee` makes the loss of any of them fatal to the producer. A report a record would
-cost as much again as producing it.
+One `produce` call a record, with positional arguments: `produce_batch` takes no timestamps and drops headers.
+If the partitions are given, only the last record of each partition carries a report: a partition's records
+are acknowledged in order, and `enable.gapless.guarantee` makes the loss of any of them fatal to the producer.
+A report a record would cost as much again as producing it.
 """
 
 from __future__ import annotations

@@ -260,7 +260,10 @@ DOCTORED = "unresolvable address", "wrong password"
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(
     "case",
-    [*DOCTORED, *(pytest.param(case, marks=pytest.mark.slow) for case in REFUSED if case not in DOCTORED)],
+    [
+        *DOCTORED,
+        *(pytest.param(case, marks=pytest.mark.slow) for case in REFUSED if case not in DOCTORED),
+    ],
 )
 def test_the_doctor_says_why_a_connection_is_refused(hospital: Hospital, client: str, case: str) -> None:
     make, _, said = REFUSED[case]

@@ -184,7 +184,7 @@ class Fault:
         return {"foreign": 1}
 
     @staticmethod
-    def mark(state: States) -> dict[str, int]:
+    def checkpoint(state: States) -> dict[str, int]:
         where = TopicPartition(state.flow.observations, 0)
         group = KafkaConsumer(
             bootstrap_servers=state.flow.servers, group_id=state.flow.flags["application_id"]

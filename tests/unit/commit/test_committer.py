@@ -12,7 +12,7 @@ import torch
 from stream.columns.records import Outgoing
 from stream.commit.committer import MANY, SELDOM, AtLeastOnce, Committer, ExactlyOnce, Guarantee
 from stream.errors import CommitError
-from stream.state.changelog import PARTITION_KEY, Changelog, Mark
+from stream.state.changelog import PARTITION_KEY, Changelog, Checkpoint
 from stream.state.slots import Slot
 from stream.state.store import StateStore
 
@@ -110,7 +110,7 @@ def test_exactly_once_the_changelog_goes_before_the_one_commit() -> None:
         ("transaction", "in", {0: 7, 1: 3}, "member"),
     ]
     sent = dict(zip(epochs.log.last.keys, epochs.log.last.values, strict=True))
-    assert CHANGELOG.mark({PARTITION_KEY: sent[PARTITION_KEY]}) == Mark(3, 1000)
+    assert CHANGELOG.checkpoint({PARTITION_KEY: sent[PARTITION_KEY]}) == Checkpoint(3, 1000)
 
 
 def test_at_least_once_each_is_acknowledged_before_the_next() -> None:

@@ -14,7 +14,7 @@ from stream.inspect.changelog import sound
 from stream.inspect.snapshot import States, gathered, read, write
 from stream.inspect.verify import compare
 from stream.kafka.topics import partition_of
-from stream.state.changelog import PARTITION_KEY, Changelog, Changes, Mark, Patients
+from stream.state.changelog import PARTITION_KEY, Changelog, Changes, Checkpoint, Patients
 from stream.stays.record import STAY
 
 MODEL = "ab" * 32
@@ -33,7 +33,7 @@ def patients(ids, seed=0):
 
 def states(ids, partitions=4):
     parts = {one: patients(ids[one::partitions], one) for one in range(partitions)}
-    return gathered(MODEL, parts, {one: Mark(one * 1000, one * 10**12) for one in range(partitions)})
+    return gathered(MODEL, parts, {one: Checkpoint(one * 1000, one * 10**12) for one in range(partitions)})
 
 
 @given(ids=IDS)
@@ -41,7 +41,11 @@ def test_what_is_written_is_read(tmp_path_factory, ids):
     path, written = tmp_path_factory.mktemp("states") / "file", states(ids)
     write(path, written)
     found = read(path, MODEL, SIZE)
-    assert (found.model_hash, found.marks, found.patients.ids) == (MODEL, written.marks, written.patients.ids)
+    assert (found.model_hash, found.checkpoints, found.patients.ids) == (
+        MODEL,
+        written.checkpoints,
+        written.patients.ids,
+    )
     assert found.partitions.tolist() == written.partitions.tolist()
     assert not compare(found.patients, written.patients).total()
 
@@ -86,17 +90,17 @@ def test_patients_go_where_their_key_sends_them_and_begin_anew(ids, count):
     placed = states(ids).placed(begins)
     assert placed.partitions.tolist() == [partition_of(one, count) for one in placed.patients.ids]
     assert not placed.patients.stays["next_offset"].any()
-    assert {one: mark.next_offset for one, mark in placed.marks.items()} == begins
+    assert {one: checkpoint.next_offset for one, checkpoint in placed.checkpoints.items()} == begins
     assert sum(len(placed.of(one)) for one in begins) == len(ids)
 
 
 def test_a_partition_takes_the_latest_stream_time_of_those_its_patients_come_from():
     ids = [b"a", b"b", b"c"]
-    marks = {0: Mark(7, 100), 1: Mark(9, 300)}
-    come = States(MODEL, patients(ids), np.array([0, 1, 0], np.int32), marks)
-    assert come.placed({0: 0}).marks == {0: Mark(0, 300)}
-    only = States(MODEL, patients(ids), np.zeros(3, np.int32), marks)
-    assert only.placed({0: 4}).marks == {0: Mark(4, 100)}
+    checkpoints = {0: Checkpoint(7, 100), 1: Checkpoint(9, 300)}
+    come = States(MODEL, patients(ids), np.array([0, 1, 0], np.int32), checkpoints)
+    assert come.placed({0: 0}).checkpoints == {0: Checkpoint(0, 300)}
+    only = States(MODEL, patients(ids), np.zeros(3, np.int32), checkpoints)
+    assert only.placed({0: 4}).checkpoints == {0: Checkpoint(4, 100)}
 
 
 @pytest.mark.parametrize(
@@ -113,9 +117,11 @@ def test_partitions_are_those_of_the_java_client(key, partition):
 )
 def test_records_that_cannot_be_read_are_counted_by_kind(place, kind):
     changelog = Changelog("states", MODEL, SIZE)
-    encoded = changelog.encode([Changes(patients([b"a", b"b"]), np.zeros(2, np.int32))], {0: Mark(7, 9)})
+    encoded = changelog.encode(
+        [Changes(patients([b"a", b"b"]), np.zeros(2, np.int32))], {0: Checkpoint(7, 9)}
+    )
     latest = dict(zip(encoded.keys, encoded.values, strict=True))
-    assert sound(changelog, latest).mark == Mark(7, 9)
+    assert sound(changelog, latest).checkpoint == Checkpoint(7, 9)
     for key in (b"a", PARTITION_KEY):
         damaged = bytearray(latest[key])
         damaged[place] ^= 1
@@ -123,7 +129,7 @@ def test_records_that_cannot_be_read_are_counted_by_kind(place, kind):
         assert found.unsound == Counter([kind, "foreign"])
         assert found.ids == {key, b"c"}
         assert b"b" in found.patients.ids
-        assert (found.mark is None) == (key == PARTITION_KEY)
+        assert (found.checkpoint is None) == (key == PARTITION_KEY)
 
 
 def test_differences_are_counted_by_kind():

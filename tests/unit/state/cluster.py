@@ -10,7 +10,7 @@ import numpy as np
 
 from stream.columns.records import Outgoing, Records
 from stream.errors import BrokerUnavailable, GapError
-from stream.state.changelog import Changelog, Changes, End, Mark, Patients
+from stream.state.changelog import Changelog, Changes, Checkpoint, End, Patients
 from stream.stays.record import STAY
 
 CHANGELOG = Changelog("states", "ab" * 32, 3)
@@ -51,7 +51,7 @@ class Cluster:
         changed.stays["next_offset"] = next_offset
         changes = [Changes(changed, np.full(len(patients), partition, np.int32))]
         ends = {(partition, patient): End(offset, 10 * offset) for patient in ended}
-        self.write(CHANGELOG.encode(changes, {partition: Mark(offset, 10 * offset)}, ends))
+        self.write(CHANGELOG.encode(changes, {partition: Checkpoint(offset, 10 * offset)}, ends))
 
 
 def states(*ids: bytes) -> Patients:

@@ -14,7 +14,7 @@ from tests.unit.state.test_store import FRESH
 
 
 def test_an_event_that_was_applied_before_still_carries_the_stream_time_on() -> None:
-    """At least once a patient's state may be durable and the mark with the stream time not."""
+    """At least once a patient's state may be durable and the checkpoint with the stream time not."""
     store = StateStore(FRESH, 2, 4)
     slots = store.admit([b"a"], np.zeros(1, np.int32))
     stays = store.stays(slots)

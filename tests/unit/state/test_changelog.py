@@ -13,9 +13,9 @@ from stream.state.changelog import (
     PARTITION_KEY,
     Changelog,
     Changes,
+    Checkpoint,
     End,
     Ended,
-    Mark,
     Patients,
     TopicIds,
     _checks,
@@ -45,10 +45,13 @@ def some_patients(draw: st.DrawFn) -> Patients:
 
 
 def latest(
-    changes: list[Changes], marks: dict[int, Mark], ended: Ended | None = None, records: int | None = None
+    changes: list[Changes],
+    checkpoints: dict[int, Checkpoint],
+    ended: Ended | None = None,
+    records: int | None = None,
 ) -> dict[bytes, bytes]:
     """What is left of each key after all records, or after the first `records` of them."""
-    out = codec().encode(changes, marks, ended)
+    out = codec().encode(changes, checkpoints, ended)
     found: dict[bytes, bytes] = {}
     for key, value in list(zip(out.keys, out.values, strict=True))[:records]:
         assert key is not None
@@ -62,13 +65,13 @@ def latest(
 @given(some_patients(), st.integers(0, 2**62), st.integers(0, 2**62))
 def test_what_is_written_is_read_bit_by_bit(patients: Patients, offset: int, stream_time: int) -> None:
     partitions = np.full(len(patients), 3, np.int32)
-    records = latest([Changes(patients, partitions)], {3: Mark(offset, stream_time)})
+    records = latest([Changes(patients, partitions)], {3: Checkpoint(offset, stream_time)})
     read = codec().patients(records)
     assert read.ids == patients.ids
     assert read.rows.tobytes() == patients.rows.tobytes()
     assert read.stays.tobytes() == patients.stays.tobytes()
     assert read.texts == patients.texts
-    assert codec().mark(records) == Mark(offset, stream_time)
+    assert codec().checkpoint(records) == Checkpoint(offset, stream_time)
 
 
 def one(identity: bytes = b"p1") -> Patients:
@@ -80,15 +83,21 @@ def one(identity: bytes = b"p1") -> Patients:
 
 def test_an_end_goes_around_the_mark_so_that_no_prefix_forgets_what_was_applied() -> None:
     begun, end = Changes(one(), np.zeros(1, np.int32)), {(0, b"p1"): End(7, 70)}
-    prefixes = [latest([begun], {0: Mark(9, 90)}, end, records) for records in range(5)]
-    assert [codec().mark(prefix) for prefix in prefixes] == [None, None, None, Mark(9, 90), Mark(9, 90)]
+    prefixes = [latest([begun], {0: Checkpoint(9, 90)}, end, records) for records in range(5)]
+    assert [codec().checkpoint(prefix) for prefix in prefixes] == [
+        None,
+        None,
+        None,
+        Checkpoint(9, 90),
+        Checkpoint(9, 90),
+    ]
     assert [codec().patients(prefix).ids for prefix in prefixes] == [[], [b"p1"], [], [], []]
     ends = [codec().ended(prefix) for prefix in prefixes]
     assert ends == [{}, {}, {b"p1": End(7, 70)}, {b"p1": End(7, 70)}, {}]
 
 
 def test_partitions_are_those_of_the_changes_and_the_marks() -> None:
-    out = codec().encode([Changes(one(), np.array([2], np.int32))], {5: Mark(1, 2)})
+    out = codec().encode([Changes(one(), np.array([2], np.int32))], {5: Checkpoint(1, 2)})
     assert out.partitions is not None
     assert out.partitions.tolist() == [2, 5]
     assert out.keys == [b"p1", PARTITION_KEY]
@@ -96,13 +105,13 @@ def test_partitions_are_those_of_the_changes_and_the_marks() -> None:
 
 @given(st.integers(0, 10_000), st.integers(0, 7))
 def test_any_flipped_bit_is_refused(place: int, bit: int) -> None:
-    records = latest([Changes(one(), np.zeros(1, np.int32))], {0: Mark(7, 8)})
+    records = latest([Changes(one(), np.zeros(1, np.int32))], {0: Checkpoint(7, 8)})
     for key in (b"p1", PARTITION_KEY):
         value = bytearray(records[key])
         value[place % len(value)] ^= 1 << bit
         spoiled = records | {key: bytes(value)}
         with pytest.raises(StateError):
-            codec().patients(spoiled) if key == b"p1" else codec().mark(spoiled)
+            codec().patients(spoiled) if key == b"p1" else codec().checkpoint(spoiled)
 
 
 def test_a_refusal_says_why_and_what_to_do() -> None:
@@ -130,9 +139,9 @@ INPUT, OWN = "T-6AFJnvS1uUeOPj4ZPtBw", "_dGeXSIdT92NOadxB86bCQ"
 
 def test_a_mark_keeps_the_ids_of_the_topics() -> None:
     changelog = Changelog("states", HASH, SIZE, TopicIds(INPUT, OWN))
-    (value,) = changelog.encode([], {0: Mark(7, 8)}).values
+    (value,) = changelog.encode([], {0: Checkpoint(7, 8)}).values
     assert value is not None
-    assert codec().mark({PARTITION_KEY: value}) == Mark(7, 8, TopicIds(INPUT, OWN))
+    assert codec().checkpoint({PARTITION_KEY: value}) == Checkpoint(7, 8, TopicIds(INPUT, OWN))
 
 
 def test_a_mark_of_an_earlier_release_is_read_and_has_no_ids() -> None:
@@ -141,4 +150,4 @@ def test_a_mark_of_an_earlier_release_is_read_and_has_no_ids() -> None:
         head + struct.pack("<qqQ", 7, 8, 0), [("words", "<u8", 4), ("check", "<u8")]
     ).copy()
     record["check"] = _checks(record)
-    assert codec().mark({PARTITION_KEY: record.tobytes()}) == Mark(7, 8, TopicIds("", ""))
+    assert codec().checkpoint({PARTITION_KEY: record.tobytes()}) == Checkpoint(7, 8, TopicIds("", ""))

@@ -17,12 +17,12 @@ FRESH = torch.tensor([0.5, -1.0, 0.0])
 PATIENT = st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f", b"g"])
 
 
-def marked(marks: Sequence[float]) -> np.ndarray:
-    """A stay for each mark, which stands everywhere in it."""
-    stays = np.zeros(len(marks), STAY)
+def marked(checkpoints: Sequence[float]) -> np.ndarray:
+    """A stay for each checkpoint, which stands everywhere in it."""
+    stays = np.zeros(len(checkpoints), STAY)
     for name in ("started_at", "expires_at", "next_offset", "events", "admitted_at", "recent", "vitals"):
         shape = (-1, *[1] * (stays[name].ndim - 1))
-        stays[name] = np.array(marks).reshape(shape)
+        stays[name] = np.array(checkpoints).reshape(shape)
     return stays
 
 
@@ -44,14 +44,15 @@ class StoreMachine(RuleBasedStateMachine):
         assert len(set(slots.tolist())) == len(patients)
         rows, stays = self.store.rows(slots), self.store.stays(slots)
         for patient, row, stay in zip(patients, rows, stays, strict=True):
-            mark = self.expected.get((partition, patient))
-            assert row.tolist() == (FRESH.tolist() if mark is None else [mark] * 3)
-            assert stay == marked([mark or 0])[0]
-        marks = self.written + torch.arange(len(patients))
-        self.store.write_rows(slots, marks[:, None].repeat(1, 3))
-        self.store.write_stays(slots, marked(marks.tolist()))
+            checkpoint = self.expected.get((partition, patient))
+            assert row.tolist() == (FRESH.tolist() if checkpoint is None else [checkpoint] * 3)
+            assert stay == marked([checkpoint or 0])[0]
+        checkpoints = self.written + torch.arange(len(patients))
+        self.store.write_rows(slots, checkpoints[:, None].repeat(1, 3))
+        self.store.write_stays(slots, marked(checkpoints.tolist()))
         self.expected |= {
-            (partition, patient): mark for patient, mark in zip(patients, marks.tolist(), strict=True)
+            (partition, patient): checkpoint
+            for patient, checkpoint in zip(patients, checkpoints.tolist(), strict=True)
         }
         self.written += len(patients)
 
@@ -73,13 +74,13 @@ class StoreMachine(RuleBasedStateMachine):
 
     def install(self, partition: int) -> None:
         """What was committed of a partition is what there is of it now."""
-        found = {patient: mark for (at, patient), mark in self.log.items() if at == partition}
-        marks = np.array(list(found.values()), np.float32)
-        rows = np.repeat(marks[:, None], 3, axis=1)
+        found = {patient: checkpoint for (at, patient), checkpoint in self.log.items() if at == partition}
+        checkpoints = np.array(list(found.values()), np.float32)
+        rows = np.repeat(checkpoints[:, None], 3, axis=1)
         patients = Patients(list(found), rows, marked(list(found.values())), [b""] * len(found))
-        self.store.install(partition, patients, int(marks.max(initial=0)), {})
-        others = {who: mark for who, mark in self.expected.items() if who[0] != partition}
-        self.expected = others | {(partition, patient): mark for patient, mark in found.items()}
+        self.store.install(partition, patients, int(checkpoints.max(initial=0)), {})
+        others = {who: checkpoint for who, checkpoint in self.expected.items() if who[0] != partition}
+        self.expected = others | {(partition, patient): checkpoint for patient, checkpoint in found.items()}
 
     @precondition(lambda self: self.expected)
     @rule(data=st.data())

@@ -245,9 +245,9 @@ def commits_what_failed(pipeline: Pipeline) -> None:
     Pipeline.close_dirty(pipeline)
 
 
-def bare_tombstones(changelog: Changelog, changes: Any, marks: Any, ended: Any = None) -> Outgoing:
-    """A changelog as it must not be: a stay's end leaves nothing but a tombstone, before the mark."""
-    states, over = ENCODE(changelog, changes, marks), list(ended or {})
+def bare_tombstones(changelog: Changelog, changes: Any, checkpoints: Any, ended: Any = None) -> Outgoing:
+    """A changelog as it must not be: a stay's end leaves nothing but a tombstone, before the checkpoint."""
+    states, over = ENCODE(changelog, changes, checkpoints), list(ended or {})
     assert states.partitions is not None
     return Outgoing(
         states.topic,
