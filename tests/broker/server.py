@@ -13,8 +13,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-LOCAL = Path(__file__).resolve().parents[2] / "deploy" / "kafka" / "local"
-IMAGE = "apache/kafka:4.1.0"
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCAL = ROOT / "deploy" / "kafka" / "local"
+IMAGE: str = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]["kafka"]["image"]
 START_TIMEOUT_S = 120
 
 

@@ -18,6 +18,7 @@ from typer.main import get_command
 from stream.cli.main import COMMANDS, application
 from stream.environment import NOT_SETTINGS
 from stream.settings import Settings, load
+from tests.broker.server import IMAGE
 
 ROOT = Path(__file__).resolve().parents[3]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
@@ -71,7 +72,7 @@ def test_a_service_waits_for_services_that_can_tell(name: str) -> None:
         assert condition != "service_completed_successfully" or SERVICES[other]["restart"] == "no"
 
 
-def test_kafka_is_the_one_that_the_local_script_runs() -> None:
+def test_compose_the_local_script_and_the_tests_run_one_version_of_kafka() -> None:
     pom = ElementTree.parse(ROOT / "deploy" / "kafka" / "pom.xml").getroot()
     space = {"m": "http://maven.apache.org/POM/4.0.0"}
     versions = [
@@ -79,7 +80,8 @@ def test_kafka_is_the_one_that_the_local_script_runs() -> None:
         for dependency in pom.iterfind(".//m:dependency", space)
         if dependency.findtext("m:groupId", namespaces=space) == "org.apache.kafka"
     ]
-    assert SERVICES["kafka"]["image"] == f"apache/kafka:{versions[0]}"
+    assert set(versions) == {versions[0]}
+    assert SERVICES["kafka"]["image"] == IMAGE == f"apache/kafka:{versions[0]}"
 
 
 def test_prometheus_scrapes_the_port_at_which_the_worker_listens() -> None:
