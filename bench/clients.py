@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 
 import numpy as np
 from rich.console import Console
@@ -28,7 +29,12 @@ BATCH = 4096
 PARTITIONS = 4
 PATIENTS = 50_000
 EARLIEST = -2
-CLIENTS = {
+Client = tuple[
+    Callable[[Connection], LibrdkafkaSource | KafkaPythonSource],
+    Callable[[Connection], LibrdkafkaSink | KafkaPythonSink],
+    float,
+]
+CLIENTS: dict[str, Client] = {
     "librdkafka": (LibrdkafkaSource, LibrdkafkaSink, 1.0),
     "kafka-python": (KafkaPythonSource, KafkaPythonSink, 0.1),
 }
@@ -76,9 +82,9 @@ def main() -> None:
             return records
 
         with closing(make_sink(connection)) as sink, closing(make_source(connection)) as source:
-            produced = cost(lambda sink=sink, produce=produce: produce(sink))
+            produced = cost(partial(produce, sink))
             source.assign(topic, dict.fromkeys(range(PARTITIONS), EARLIEST))
-            consumed = cost(lambda source=source, consume=consume: consume(source))
+            consumed = cost(partial(consume, source))
         table.add_row(name, *(f"{figure:.2f}" for figure in (*produced, *consumed)))
     Console().print(table)
 

@@ -82,7 +82,7 @@ def per_event(consumer: Consumer, producer: Producer, output: str) -> None:
         message: Message | None = consumer.poll(1.0)
         if message is None or message.error():
             continue
-        event = json.loads(message.value())
+        event = json.loads(message.value() or b"")
         inputs = [0.0] * len(INDEX)
         for name, value in event["values"].items():
             if (column := INDEX.get(name)) is not None:
@@ -97,7 +97,7 @@ def per_event(consumer: Consumer, producer: Producer, output: str) -> None:
 def send(producer: Producer, output: str, value: bytes, source: Message) -> None:
     while True:
         try:
-            producer.produce(output, value, source.key(), source.partition())
+            producer.produce(output, value, source.key(), source.partition() or 0)
             break
         except BufferError:
             producer.poll(0.05)

@@ -50,7 +50,7 @@ def batch(size: int, patients: int, number: int, random: np.random.Generator) ->
     values = np.full((size, len(VARIABLES)), np.nan, np.float32)
     for column in random.choice(len(VARIABLES), 6, replace=False):
         variable = VARIABLES[column]
-        values[:, column] = random.uniform(*variable.trained, size)
+        values[:, column] = random.uniform(variable.trained[0], variable.trained[1], size)
     at = np.full(size, START_MS + number * 60_000)
     offsets, partitions = np.arange(size) + number * size, (who % 4).astype(np.int32)
     keys = [patient_key(patient) for patient in who.tolist()]

@@ -25,6 +25,13 @@ POOL = 200_000  # events prepared before the clock starts; then the same again
 OBSERVED_AT = re.compile(rb'"observed_at": ?(\d+)')
 
 
+def observed_ms(value: bytes) -> int:
+    found = OBSERVED_AT.search(value)
+    if found is None:
+        raise ValueError("a score has no observed_at")
+    return int(found[1])
+
+
 def producer(bootstrap: str, linger_ms: int) -> Producer:
     return Producer(
         {
@@ -134,7 +141,7 @@ class TopicReader:
         self._thread.join()
         if len(self._values) < self._events:
             raise RuntimeError(f"{self._events - len(self._values)} records are missing in {self._topic}")
-        due = np.array([int(OBSERVED_AT.search(value)[1]) for value in self._values])
+        due = np.array([observed_ms(value) for value in self._values])
         return due, np.array(self._at) - due
 
     def latency(self, from_ms: float) -> Latency:
@@ -154,7 +161,7 @@ class TopicReader:
             now = time.time() * 1000
             if not batch and not self._live:
                 break
-            self._values += [message.value() for message in batch]
+            self._values += [message.value() or b"" for message in batch]
             self._at += [now if self._live else message.timestamp()[1] for message in batch]
         reader.close()
 

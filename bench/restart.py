@@ -74,7 +74,7 @@ def roll(broker: Broker, name: str, way: Mapping[str, str], patients: int, rate:
     reader = TopicReader(
         broker.bootstrap, scores, known + due_after(round(seconds / TICK_S), rate), live=True
     )
-    with Workers(settings | way) as workers, closing(broker.watch(scores)) as count:
+    with Workers({**settings, **way}) as workers, closing(broker.watch(scores)) as count:
         wait_for(count, known, "the workers")
         time.sleep(EVERY_S)
         command = sender(broker.bootstrap, inputs, rate, seconds, patients)

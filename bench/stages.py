@@ -44,7 +44,7 @@ def polled(events: int, patients: int) -> Iterator[Records]:
         offsets = np.arange(offset, offset + len(rows))
         partitions = np.array([int(key[1:]) % PARTITIONS for key in keys], np.int32)
         yield Records(
-            "observations", [value for _, value in rows], keys, partitions, offsets, START_MS + offsets
+            "observations", [value for _, value in rows], [*keys], partitions, offsets, START_MS + offsets
         )
         offset += len(rows)
 

@@ -143,6 +143,7 @@ def results(
         f"\n## The shipped model\n\n{card.data}.\n\n| | AUROC | AUPRC | Brier |\n| --- | --- | --- | --- |\n"
     )
     for name, metrics in card.metrics.items():
+        assert isinstance(metrics, dict)
         figures = " | ".join(str(metrics[figure]) for figure in ("auroc", "auprc", "brier"))
         lines.append(f"| {name} | {figures} |\n")
     lines.append(f"\n## Explanations\n\n{verdict(deleted)}\n")

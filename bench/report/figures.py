@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from model.datasets.padding import step_hours, step_owners
 from model.datasets.stays import Outcomes
 from model.evaluate.labelled_scores import LabelledScores
-from model.evaluate.metrics import FIGURES, Groups, figures
+from model.evaluate.metrics import Groups, figures
 from model.train.examples import Examples
 
 HOURS = (6.0, 12.0, 24.0)
@@ -43,12 +44,15 @@ def of_steps(
     patients = stays.record_ids[step_owners(stays)].astype(np.int64)
     labelled = LabelledScores.of(patients, step_hours(stays), scores, outcomes)
     last, *early = (_known_by(labelled, until, threshold) for until in (None, *HOURS))
+    auroc_6, auroc_12, auroc_24 = (metrics["auroc"] for metrics in early)
     return ModelFigures(
         last["auroc"],
         last["auprc"],
         None if threshold is None else last["event1"],
         last["event1_best"],
-        *(metrics["auroc"] for metrics in early),
+        auroc_6,
+        auroc_12,
+        auroc_24,
         last["ece"] if probability else None,
     )
 
@@ -56,13 +60,14 @@ def of_steps(
 def mean(runs: Sequence[ModelFigures]) -> ModelFigures:
     """The mean of several runs, figure by figure."""
     columns = {name: [asdict(run)[name] for run in runs] for name in asdict(runs[0])}
-    return ModelFigures(
-        **{name: None if None in column else float(np.mean(column)) for name, column in columns.items()}
-    )
+    means: dict[str, Any] = {
+        name: None if None in column else float(np.mean(column)) for name, column in columns.items()
+    }
+    return ModelFigures(**means)
 
 
 def _known_by(labelled: LabelledScores, until: float | None, threshold: float | None) -> dict[str, float]:
     """`FIGURES` of the last scores known by then, by name."""
     patients, risks = labelled.known_by(until)
     sample = Groups.of(risks, labelled.died[patients]).sample(np.ones((1, len(risks))))
-    return {name: float(figure[0]) for name, figure in zip(FIGURES, figures(sample, threshold), strict=True)}
+    return {name: float(figure[0]) for name, figure in figures(sample, threshold).items()}

@@ -7,7 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_curve, roc_curve  # type: ignore[import-untyped]
+from sklearn.metrics import precision_recall_curve, roc_curve
 
 from model.evaluate.bootstrap import LEVEL, RESAMPLES, Estimate, Floats, estimates
 from model.evaluate.metrics import BINS

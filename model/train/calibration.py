@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+from sklearn.linear_model import LogisticRegression
 
 from model.datasets.padding import step_hours, step_owners, step_starts
 from model.risk_model import CALIBRATED_HOURS, Calibration, RiskModel
