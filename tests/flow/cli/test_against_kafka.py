@@ -74,7 +74,7 @@ def test_a_demo_accounts_for_every_event_and_ends_with_its_figures(tmp_path):
     assert "highest risk" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_ctrl_c_ends_the_live_table_with_the_summary():
+def test_ctrl_c_ends_the_live_table_with_the_summary() -> None:
     process, terminal = pty.fork()
     if not process:
         os.chdir(ROOT)
@@ -209,7 +209,7 @@ def test_missing_data_is_said(topics, tmp_path):
     assert "physionet" in str(done.exception)
 
 
-def test_the_ward_of_the_demo_has_ill_patients_and_stale_sensors_while_it_is_watched():
+def test_the_ward_of_the_demo_has_ill_patients_and_stale_sensors_while_it_is_watched() -> None:
     hour = 3_600_000
     ward = Ward(60, 1, 0, 60.0, before(1.0))
     ward.tick(59_999)

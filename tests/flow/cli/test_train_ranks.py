@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from model import artifact
-from tests.unit.cli.test_train import QUICK, app, write_set
+from tests.flow.cli.test_train import QUICK, app, write_set
 
 TORCHRUN = Path(sys.executable).with_name("torchrun")
 CPU = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}

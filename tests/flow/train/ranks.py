@@ -1,6 +1,6 @@
 """What every rank does under torchrun: trains the same models and leaves what it has in a folder.
 
-torchrun --nproc-per-node 2 -m tests.unit.model.train.ranks FOLDER
+torchrun --nproc-per-node 2 -m tests.flow.train.ranks FOLDER
 """
 
 import sys

@@ -13,7 +13,7 @@ import pytest
 
 from bench.report import runs
 from model.train.recipe import Recipe
-from tests.unit.cli.test_train import write_set
+from tests.flow.cli.test_train import write_set
 
 TINY = Recipe(hidden_size=4, wide_size=4, epochs=1, batch_size=16, folds=2, calibration_folds=2)
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.train.distributed import ALONE, ProcessGroup, process_group
+from tests.flow.train import ranks
 from tests.unit.model import synthetic
-from tests.unit.model.train import ranks
 
 TORCHRUN = Path(sys.executable).with_name("torchrun")
 
@@ -24,7 +24,7 @@ def alone(tmp_path_factory):
 def both(tmp_path_factory):
     """What two processes found that torchrun started."""
     folder = tmp_path_factory.mktemp("both")
-    command = [TORCHRUN, "--nproc-per-node", "2", "-m", "tests.unit.model.train.ranks", folder]
+    command = [TORCHRUN, "--nproc-per-node", "2", "-m", "tests.flow.train.ranks", folder]
     subprocess.run(command, check=True, timeout=120, env={**os.environ, "CUDA_VISIBLE_DEVICES": ""})
     assert {path.name for path in folder.glob("*.checkpoint")} == {"step.checkpoint", "epoch.checkpoint"}
     return [torch.load(folder / f"rank-{rank}.pt") for rank in (0, 1)]

@@ -36,7 +36,7 @@ def recorded(name, patients, seed):
     return RecordedSet(name, replace(examples.stays, record_ids=ids), Outcomes(ids, examples.died))
 
 
-def test_the_teacher_knows_only_other_patients():
+def test_the_teacher_knows_only_other_patients() -> None:
     """A patient's target must not depend on its own outcome, and follow from the others'."""
     examples = synthetic.learnable()
     targets = out_of_fold_targets(RECIPE, examples)
@@ -47,7 +47,7 @@ def test_the_teacher_knows_only_other_patients():
     assert last[examples.died].mean() - last[~examples.died].mean() > 0.2
 
 
-def test_a_lie_about_one_patient_is_not_believed():
+def test_a_lie_about_one_patient_is_not_believed() -> None:
     """With its outcome turned around (and another's, so that the folds stay), it is scored by its peers."""
     examples = synthetic.learnable()
     dead, alive = int(np.flatnonzero(examples.died)[1]), int(np.flatnonzero(~examples.died)[1])
@@ -68,7 +68,7 @@ def test_folds_that_are_stored_are_not_taught_again(tmp_path):
     assert told == [1, 2, 1, 2]
 
 
-def test_platt_scaling_recovers_slope_and_offset():
+def test_platt_scaling_recovers_slope_and_offset() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(size=100_000).astype(np.float32)
     hours = rng.uniform(0, 96, len(logits))
@@ -79,7 +79,7 @@ def test_platt_scaling_recovers_slope_and_offset():
     assert found == pytest.approx((0.7, -1.2, 1.3, -0.9), abs=0.06)
 
 
-def test_calibration_makes_the_mean_risk_the_base_rate():
+def test_calibration_makes_the_mean_risk_the_base_rate() -> None:
     examples, model = synthetic.learnable(), synthetic.model()
     calibrate(model, examples, step_logits(model, examples.stays), early_weight=1.0)
     starts = step_starts(examples.stays)
@@ -87,7 +87,7 @@ def test_calibration_makes_the_mean_risk_the_base_rate():
     assert by_patient.mean() == pytest.approx(examples.died.mean(), abs=0.1)
 
 
-def test_a_model_is_moved_to_the_level_of_the_others():
+def test_a_model_is_moved_to_the_level_of_the_others() -> None:
     examples, model = synthetic.learnable(), synthetic.model()
     logits = step_logits(model, examples.stays)
     centre(model, examples, logits - 0.75, logits, early_weight=0.5)

@@ -38,24 +38,24 @@ def of_one(hours, risks, policy=POLICY, warm=None):
     return np.flatnonzero(found.raised).tolist(), np.flatnonzero(found.cleared).tolist()
 
 
-def test_an_alert_stays_on_until_the_risk_is_well_below_the_threshold():
+def test_an_alert_stays_on_until_the_risk_is_well_below_the_threshold() -> None:
     assert of_one([0, 10, 20, 30, 40], [0.5, 0.6, 0.45, 0.39, 0.6]) == ([0, 4], [3])
 
 
-def test_a_patient_rests_after_a_raise_and_is_raised_when_the_rest_ends():
+def test_a_patient_rests_after_a_raise_and_is_raised_when_the_rest_ends() -> None:
     assert of_one([0, 1, 2, 7.9, 8, 9], [0.6, 0.1, 0.7, 0.7, 0.7, 0.7]) == ([0, 4], [1])
 
 
-def test_a_cold_score_raises_nothing_and_clears():
+def test_a_cold_score_raises_nothing_and_clears() -> None:
     assert of_one([0, 1, 2], [0.9, 0.9, 0.9], warm=[False, False, True]) == ([2], [])
     assert of_one([0, 1], [0.9, 0.1], warm=[True, False]) == ([0], [1])
 
 
-def test_what_is_not_known_neither_raises_nor_clears():
+def test_what_is_not_known_neither_raises_nor_clears() -> None:
     assert of_one([0, 1, 20, 21], [math.nan, 0.9, math.nan, 0.9]) == ([1], [])
 
 
-def test_no_scores_no_decisions():
+def test_no_scores_no_decisions() -> None:
     empty = np.zeros(0)
     assert [len(column) for column in decide(POLICY, empty.astype(np.int64), empty, empty, empty > 0)] == [
         0,
@@ -118,7 +118,7 @@ def test_a_policy_that_means_nothing_is_refused(wrong):
         Policy(*wrong)
 
 
-def test_a_policy_says_what_it_does():
+def test_a_policy_says_what_it_does() -> None:
     said = str(Policy(0.5, 0.8, 6))
     for figure in ("of 0.5 or more", "below 0.4", "in 6 h"):
         assert figure in said

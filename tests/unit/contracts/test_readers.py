@@ -62,7 +62,7 @@ def test_an_odd_value_does_not_keep_the_others_off_the_board(odd):
     assert board.beds()[0].vitals == {"heart_rate": 140, "temperature": 37}
 
 
-def test_an_odd_bed_does_not_keep_the_values_off_the_board():
+def test_an_odd_bed_does_not_keep_the_values_off_the_board() -> None:
     board = Board()
     board.score(records(score("p", 0.5, 5)))
     board.observe(records(event("observation", "p", values={"HR": 140}, unit="ICU", bed=7)))

@@ -72,7 +72,7 @@ def test_a_discharge_is_not_waited_for_and_counts_once_when_its_copy_is_refused(
     assert (tally.open, tally.unscored) == (0, 1)
 
 
-def test_late_scores_are_counted():
+def test_late_scores_are_counted() -> None:
     tally = Tally()
     scores = read((b"a", 1), (b"b", 1))
     scores.values[:] = [b'{"state":{"late":true}}', b'{"state":{"late":false}}']
@@ -80,7 +80,7 @@ def test_late_scores_are_counted():
     assert tally.late == 1
 
 
-def test_without_scores_there_is_no_latency_and_no_rate():
+def test_without_scores_there_is_no_latency_and_no_rate() -> None:
     assert Tally().figures() == {
         "events": 0,
         "scores": 0,

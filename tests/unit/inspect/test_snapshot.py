@@ -94,7 +94,7 @@ def test_patients_go_where_their_key_sends_them_and_begin_anew(ids, count):
     assert sum(len(placed.of(one)) for one in begins) == len(ids)
 
 
-def test_a_partition_takes_the_latest_stream_time_of_those_its_patients_come_from():
+def test_a_partition_takes_the_latest_stream_time_of_those_its_patients_come_from() -> None:
     ids = [b"a", b"b", b"c"]
     checkpoints = {0: Checkpoint(7, 100), 1: Checkpoint(9, 300)}
     come = States(MODEL, patients(ids), np.array([0, 1, 0], np.int32), checkpoints)
@@ -132,7 +132,7 @@ def test_records_that_cannot_be_read_are_counted_by_kind(place, kind):
         assert (found.checkpoint is None) == (key == PARTITION_KEY)
 
 
-def test_differences_are_counted_by_kind():
+def test_differences_are_counted_by_kind() -> None:
     wanted = patients([b"a", b"b", b"c", b"d"])
     found = patients([b"a", b"b", b"c", b"d"])
     found.rows[0, 1] += 1e-4

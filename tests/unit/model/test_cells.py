@@ -40,7 +40,7 @@ def test_steps_equal_the_whole_sequence(name, seed, patients, events, hidden):
             torch.testing.assert_close(state[:, :hidden], whole[:, t], rtol=0, atol=1e-5)
 
 
-def test_rnn_is_the_formula_in_its_docstring():
+def test_rnn_is_the_formula_in_its_docstring() -> None:
     cell = make_cell("rnn", 3, 2)
     x, h = torch.tensor([[1.0, -2.0, 0.5]]), torch.tensor([[0.3, -0.1]])
     w_xh, w_hh, b_xh, b_hh = cell.rnn.all_weights[0]
@@ -48,7 +48,7 @@ def test_rnn_is_the_formula_in_its_docstring():
     torch.testing.assert_close(cell.step(x, h)[0], expected)
 
 
-def test_gru_d_forgets_what_it_does_not_see():
+def test_gru_d_forgets_what_it_does_not_see() -> None:
     cell = make_cell("gru-d", INPUT_SIZE, 4)
     with torch.no_grad():
         cell.value_decay[0].fill_(1.0)
@@ -60,7 +60,7 @@ def test_gru_d_forgets_what_it_does_not_see():
     assert decayed[1, 0] == pytest.approx(2.0 * 2.718281828**-3)
 
 
-def test_every_cell_learns():
+def test_every_cell_learns() -> None:
     torch.manual_seed(0)
     for name in CELL_NAMES:
         cell = make_cell(name, INPUT_SIZE, 8)
@@ -69,6 +69,6 @@ def test_every_cell_learns():
         assert all(p.grad.abs().sum() > 0 for p in cell.parameters()), name
 
 
-def test_unknown_cell_is_refused():
+def test_unknown_cell_is_refused() -> None:
     with pytest.raises(ValueError, match="one of rnn, lstm, gru, gru-d"):
         make_cell("transformer", 3, 2)

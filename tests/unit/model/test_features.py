@@ -106,7 +106,7 @@ def test_decoded_statics_are_what_was_encoded(features):
     torch.testing.assert_close(decoded, statics, rtol=0, atol=1e-3, equal_nan=True)
 
 
-def test_fit_ignores_what_is_missing_and_survives_what_never_varies():
+def test_fit_ignores_what_is_missing_and_survives_what_never_varies() -> None:
     values = np.full((4, len(NAMES)), np.nan, dtype=np.float32)
     values[:2, INDEX["HR"]] = (80, 100)
     values[:, INDEX["MechVent"]] = 1

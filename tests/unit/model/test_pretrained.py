@@ -29,7 +29,7 @@ def test_the_shipped_model_ranks_patients_it_has_seen_no_worse_than_its_card_say
 
 
 @needs_data
-def test_the_shipped_model_is_calibrated():
+def test_the_shipped_model_is_calibrated() -> None:
     """The mean risk of the last scores is near the death rate; of the upper tenth it is not higher: the model
     was calibrated for patients whom it has not seen, and knows these better than it says."""
     recorded = RecordedSet.read(DATA, "b")

@@ -26,7 +26,7 @@ def placed(histogram, values):
     return counts / len(values)
 
 
-def test_bins_are_deciles_where_values_differ():
+def test_bins_are_deciles_where_values_differ() -> None:
     values = np.random.default_rng(0).normal(80, 10, 10_000).astype(np.float32)
     histogram = Histogram.by_quantiles(values)
     assert histogram.shares == pytest.approx([0.1] * 10, abs=1e-3)
@@ -59,7 +59,7 @@ def test_every_value_is_in_one_bin_and_no_bin_is_empty(values):
     assert min(histogram.shares) > 0
 
 
-def test_other_rounding_moves_no_value_to_another_bin():
+def test_other_rounding_moves_no_value_to_another_bin() -> None:
     """Degrees to a tenth, as they were charted, and as they come out of Fahrenheit."""
     charted = np.random.default_rng(0).integers(350, 400, 5000) / 10
     fahrenheit = np.round(charted * 1.8 + 32, 1)
@@ -68,7 +68,7 @@ def test_other_rounding_moves_no_value_to_another_bin():
     assert placed(histogram, converted) == pytest.approx(histogram.shares, abs=1e-6)
 
 
-def test_a_reference_tells_values_rates_and_risks():
+def test_a_reference_tells_values_rates_and_risks() -> None:
     values = np.full((1000, len(NAMES)), np.nan, np.float32)
     values[:250, INDEX["HR"]] = np.arange(250)
     made = Reference.fit(values, np.array([0.0, 0.15, 0.15, 1.0], np.float32))
@@ -80,7 +80,7 @@ def test_a_reference_tells_values_rates_and_risks():
     assert made.risk.shares == (0.25, 0, 0, 0, 0.5, 0, 0, 0, 0, 0.25)
 
 
-def test_it_is_the_same_after_json():
+def test_it_is_the_same_after_json() -> None:
     made = reference()
     assert Reference.model_validate_json(made.model_dump_json()) == made
 
@@ -101,7 +101,7 @@ def test_a_histogram_that_is_none_is_refused(edges, shares):
         Histogram(edges=edges, shares=shares)
 
 
-def test_a_reference_of_other_variables_is_refused():
+def test_a_reference_of_other_variables_is_refused() -> None:
     made = reference(events=100)
     for part in ("values", "measured"):
         content = made.model_dump()

@@ -30,7 +30,7 @@ def test_stream_equals_offline(cell, seed, patients, events):
     assert ((streamed >= 0) & (streamed <= 1)).all()
 
 
-def test_a_month_of_events_stays_equal():
+def test_a_month_of_events_stays_equal() -> None:
     rng = np.random.default_rng(1)
     values, statics = synthetic.values(rng, 2, 1000), synthetic.statics(rng, 2)
     elapsed = synthetic.elapsed(rng, 2, 1000)
@@ -53,7 +53,7 @@ def test_two_days_of_frequent_events_stay_equal(seconds):
     torch.testing.assert_close(streamed, offline, rtol=0, atol=1e-5)
 
 
-def test_inputs_move_the_risk():
+def test_inputs_move_the_risk() -> None:
     """Guards the equalities above: models that ignore their input would pass them."""
     rng = np.random.default_rng(2)
     values, statics = synthetic.values(rng, 50, 10), synthetic.statics(rng, 50)
@@ -63,7 +63,7 @@ def test_inputs_move_the_risk():
         assert risks[:, -1].std() > 0.02, cell
 
 
-def test_padding_at_the_end_is_harmless():
+def test_padding_at_the_end_is_harmless() -> None:
     rng = np.random.default_rng(3)
     values, statics = synthetic.values(rng, 3, 12), synthetic.statics(rng, 3)
     elapsed = synthetic.elapsed(rng, 3, 12)
@@ -115,7 +115,7 @@ def test_a_scan_of_waves_equals_step_after_step(cell, seed, sizes):
         start += size
 
 
-def test_rows_are_small():
+def test_rows_are_small() -> None:
     assert 4 * MODELS["gru"].state_size <= 1024
     assert 4 * MODELS["gru, wide"].state_size <= 1536
     for model in MODELS.values():
@@ -125,7 +125,7 @@ def test_rows_are_small():
         assert state.isfinite().all()
 
 
-def test_admission_sets_the_statics_of_its_row_only():
+def test_admission_sets_the_statics_of_its_row_only() -> None:
     rng = np.random.default_rng(5)
     model = MODELS["gru, wide"]
     state = model.initial_state().repeat(2, 1)
@@ -135,7 +135,7 @@ def test_admission_sets_the_statics_of_its_row_only():
     assert torch.equal(state[0], model.initial_state())
 
 
-def test_an_admission_changes_no_static_that_it_does_not_tell():
+def test_an_admission_changes_no_static_that_it_does_not_tell() -> None:
     model = MODELS["gru, wide"]
     given = synthetic.statics(np.random.default_rng(5), 2, known=1.0)
     state = model.initial_state().repeat(2, 1)
@@ -147,7 +147,7 @@ def test_an_admission_changes_no_static_that_it_does_not_tell():
     assert torch.equal(model.admit(model.admit(state, part), rest), admitted)
 
 
-def test_a_late_value_replaces_none_that_was_measured_after_it():
+def test_a_late_value_replaces_none_that_was_measured_after_it() -> None:
     """What is carried, its time, its count and its statistics stay those without the late event."""
     model, nan = MODELS["gru, wide"], float("nan")
     columns = [INDEX["HR"], INDEX["Temp"]]
@@ -167,7 +167,7 @@ def test_a_late_value_replaces_none_that_was_measured_after_it():
     assert memory.measured_at[0, columns].tolist() == [1.0, 0.5]
 
 
-def test_calibration_changes_the_risk_not_the_order():
+def test_calibration_changes_the_risk_not_the_order() -> None:
     rng = np.random.default_rng(6)
     model = synthetic.model()
     logits = torch.from_numpy(rng.normal(size=50).astype(np.float32))

@@ -45,7 +45,7 @@ def test_scan_equals_sequence(seed, patients, events):
     torch.testing.assert_close(scanned(inputs), running.sequence(inputs), rtol=0, atol=1e-5)
 
 
-def test_columns_are_what_numpy_says():
+def test_columns_are_what_numpy_says() -> None:
     inputs = drawn(np.random.default_rng(0), 1, 6)
     columns = running.sequence(inputs)[0, -1].view(10, VARIABLES).numpy()
     measured = 0
@@ -68,7 +68,7 @@ def test_columns_are_what_numpy_says():
     assert VARIABLES / 2 < measured < VARIABLES
 
 
-def test_a_constant_has_no_spread_after_thousands_of_events():
+def test_a_constant_has_no_spread_after_thousands_of_events() -> None:
     inputs = torch.zeros(1, 1, INPUT_SIZE)
     inputs[..., :VARIABLES], inputs[..., VARIABLES : 2 * VARIABLES] = 5.9, 1.0
     spread = scanned(inputs.expand(1, 2000, INPUT_SIZE))[0, -1, 4 * VARIABLES : 5 * VARIABLES]

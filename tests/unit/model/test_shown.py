@@ -11,7 +11,7 @@ def row(**values: float) -> np.ndarray:
     return np.array([[values.get(name, np.nan) for name in NAMES]], np.float32)
 
 
-def test_what_no_model_learnt_from_is_not_shown_to_one():
+def test_what_no_model_learnt_from_is_not_shown_to_one() -> None:
     values = row(HR=0, RespRate=0, Temp=46.5, TroponinI=500, SaO2=97, SysABP=12, MechVent=0)
     found, outside = shown(values)
     np.testing.assert_array_equal(found, row(SaO2=97))
@@ -21,7 +21,7 @@ def test_what_no_model_learnt_from_is_not_shown_to_one():
     assert shown(ventilated) == (ventilated, 0)
 
 
-def test_of_many_rows_each_is_shown_as_alone():
+def test_of_many_rows_each_is_shown_as_alone() -> None:
     random = np.random.default_rng(0)
     for count in (0, 1, 255, 256, 257, 600):
         values = random.uniform(-10, 1000, (count, len(NAMES))).astype(np.float32)
@@ -32,7 +32,7 @@ def test_of_many_rows_each_is_shown_as_alone():
         assert outside == sum(number for _, number in alone)
 
 
-def test_values_inside_are_not_copied():
+def test_values_inside_are_not_copied() -> None:
     for bound in np.array([variable.trained for variable in VARIABLES]).T:
         values = bound[None].astype(np.float32)
         assert shown(values)[0] is values

@@ -21,27 +21,27 @@ def test_loinc_code_has_its_check_digit(variable):
     assert int(check) == luhn_check_digit(digits)
 
 
-def test_only_ventilation_has_no_loinc_code():
+def test_only_ventilation_has_no_loinc_code() -> None:
     assert {variable.name for variable in VARIABLES} - {variable.name for variable in CODED} == {"MechVent"}
 
 
-def test_codes_and_names_are_unique():
+def test_codes_and_names_are_unique() -> None:
     assert len(set(NAMES)) == len(NAMES) == 37
     assert len({variable.loinc for variable in CODED}) == len(CODED)
     mdc = [variable.mdc for variable in VARIABLES if variable.mdc is not None]
     assert len({term.code for term in mdc}) == len({term.refid for term in mdc}) == len(mdc)
 
 
-def test_mdc_codes_are_of_the_scada_partition():
+def test_mdc_codes_are_of_the_scada_partition() -> None:
     """IEEE 11073-10101: context-free code = partition * 2**16 + term code; SCADA is partition 2."""
     assert all(variable.mdc.code >> 16 == 2 for variable in VARIABLES if variable.mdc is not None)
 
 
-def test_index_is_the_order_of_the_table():
+def test_index_is_the_order_of_the_table() -> None:
     assert [INDEX[variable.name] for variable in VARIABLES] == list(range(37))
 
 
-def test_ranges_are_ordered():
+def test_ranges_are_ordered() -> None:
     for variable in VARIABLES:
         assert variable.low <= variable.trained.low <= variable.trained.high <= variable.high
         assert variable.low < variable.high
@@ -49,7 +49,7 @@ def test_ranges_are_ordered():
     assert set(STATIC_RANGES) < set(STATICS)
 
 
-def test_vital_signs_are_made_of_variables():
+def test_vital_signs_are_made_of_variables() -> None:
     for sign in VITAL_SIGNS:
         assert sign.variables
         assert set(sign.variables) <= set(NAMES)

@@ -30,11 +30,11 @@ def test_a_vital_sign_that_the_model_was_not_shown_is_no_contributor(name, hidde
     assert back[INDEX[name]] == pytest.approx((usual, 0))
 
 
-def test_a_late_value_does_not_stand_for_a_newer_one_that_was_hidden():
+def test_a_late_value_does_not_stand_for_a_newer_one_that_was_hidden() -> None:
     log = Event("p", 0, {"HR": 80}), Event("p", 30, {"RespRate": 0}), Event("p", 20, {"RespRate": 14})
     assert INDEX["RespRate"] not in told(*log)
 
 
-def test_the_other_vital_signs_are_told_as_measured():
+def test_the_other_vital_signs_are_told_as_measured() -> None:
     found = told(Event("p", 0, {"HR": 80, "RespRate": 0.0, "Temp": 36.7}))
     assert found[INDEX["HR"]][0] == 80 and found[INDEX["Temp"]][0] == np.float32(36.7)

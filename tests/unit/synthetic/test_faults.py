@@ -53,13 +53,13 @@ def test_the_same_seed_gives_the_same_bytes_however_events_are_asked_for(limit, 
     assert few.counts == all_.counts and sum(few.counts.values()) > 0
 
 
-def test_a_clean_stream_is_the_wards_and_counts_nothing():
+def test_a_clean_stream_is_the_wards_and_counts_nothing() -> None:
     clean, same, counts = only()
     assert same == clean
     assert dict(counts) == dict.fromkeys(NAMES, 0)
 
 
-def test_what_is_late_comes_minutes_to_hours_after_what_happened_at_its_time():
+def test_what_is_late_comes_minutes_to_hours_after_what_happened_at_its_time() -> None:
     clean, sent, counts = only(late=1.0)
     now, late = START, []
     for _, value, at in sent:
@@ -76,7 +76,7 @@ def test_what_is_late_comes_minutes_to_hours_after_what_happened_at_its_time():
     assert values[True] <= values[False], "a result twice"
 
 
-def test_a_late_discharge_of_a_patient_who_returned_comes_after_the_next_admission():
+def test_a_late_discharge_of_a_patient_who_returned_comes_after_the_next_admission() -> None:
     clean, sent, counts = only(late_discharges=1.0)
     assert counts["late_discharges"] > 5
     assert set(sent) <= set(clean)
@@ -90,14 +90,14 @@ def test_a_late_discharge_of_a_patient_who_returned_comes_after_the_next_admissi
     assert of["overtaken"] >= 1
 
 
-def test_what_is_sent_twice_is_the_same_bytes_in_windows_of_20_at_most():
+def test_what_is_sent_twice_is_the_same_bytes_in_windows_of_20_at_most() -> None:
     clean, sent, counts = only(repeated=0.3)
     assert len(sent) - len(clean) == counts["repeated"] > 100
     assert list(dict.fromkeys(sent)) == clean
     assert len(set(ids(sent))) == len(clean)
 
 
-def test_swapped_observations_stand_after_the_patients_next_event():
+def test_swapped_observations_stand_after_the_patients_next_event() -> None:
     clean, sent, counts = only(swapped=0.1)
     assert sorted(sent) == sorted(clean)[: len(sent)] or len(clean) - len(sent) <= 9
     behind, latest = 0, {}
@@ -107,7 +107,7 @@ def test_swapped_observations_stand_after_the_patients_next_event():
     assert behind == counts["swapped"] > 50
 
 
-def test_a_bad_field_is_one_value_of_an_event_that_is_json_still():
+def test_a_bad_field_is_one_value_of_an_event_that_is_json_still() -> None:
     clean, sent, counts = only(bad_fields=0.2)
     changed = [(json.loads(a[1]), json.loads(b[1])) for a, b in zip(clean, sent, strict=True) if a != b]
     assert len(changed) == counts["bad_fields"] > 100
@@ -119,7 +119,7 @@ def test_a_bad_field_is_one_value_of_an_event_that_is_json_still():
     assert {"%", None, ",0"} <= bad
 
 
-def test_a_clock_that_was_reset_shows_the_year_2000():
+def test_a_clock_that_was_reset_shows_the_year_2000() -> None:
     clean, sent, counts = only(clock_resets=0.1)
     reset = [json.loads(value)["observed_at"] for _, value, _ in sent if b'"observed_at":9466' in value]
     later = [json.loads(value)["observed_at"] for _, value, _ in sent if b'"observed_at":9467' in value]
@@ -127,7 +127,7 @@ def test_a_clock_that_was_reset_shows_the_year_2000():
     assert ids(sent) == ids(clean)
 
 
-def test_a_discharge_by_mistake_is_taken_back_before_the_patient_truly_moves():
+def test_a_discharge_by_mistake_is_taken_back_before_the_patient_truly_moves() -> None:
     _, sent, counts = only(cancelled=0.05)
     open_ = set()
     cancelled = 0
@@ -143,7 +143,7 @@ def test_a_discharge_by_mistake_is_taken_back_before_the_patient_truly_moves():
     assert cancelled == counts["cancelled"] > 20
 
 
-def test_unreadable_records_come_besides_the_good_ones():
+def test_unreadable_records_come_besides_the_good_ones() -> None:
     clean, sent, counts = only(unreadable=0.2)
     left = iter(sent)
     assert all(event in left for event in clean)
@@ -159,7 +159,7 @@ def test_every_unreadable_record_is_refused_by_the_decoder(spoil):
         assert len(Decoder(1 << 20, 300.0).decode(spoiled).refused) == 1
 
 
-def test_in_life_all_of_it_happens_and_most_records_are_good():
+def test_in_life_all_of_it_happens_and_most_records_are_good() -> None:
     source = Faulty(Ward(300, 2, START, 60.0, BUSY), AS_IN_LIFE, 2)
     sent = drawn(source)
     assert all(source.counts[name] for name in NAMES)

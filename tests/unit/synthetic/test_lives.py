@@ -60,7 +60,7 @@ def test_every_stay_begins_with_an_admission_and_nothing_follows_its_discharge(s
     assert len(ids) == len(batch)
 
 
-def test_the_census_stays_the_same_but_for_those_who_are_about_to_come():
+def test_the_census_stays_the_same_but_for_those_who_are_about_to_come() -> None:
     present, most = set(), 0
     for key, events in sorted(read(Ward(40, 1, START, 60.0, BUSY).tick(START + 8 * HOUR)).items()):
         present |= {(event["observed_at"], event["type"] == "admission", key) for event in events}

@@ -13,7 +13,7 @@ class Clock:
         return self.now
 
 
-def test_event_time_runs_at_the_given_speed_and_then_with_the_clock():
+def test_event_time_runs_at_the_given_speed_and_then_with_the_clock() -> None:
     clock = Clock()
     start = int(clock.now * 1000) - 59_000
     pace = Pace(start, 60.0, clock)

@@ -95,7 +95,7 @@ def test_only_what_has_happened_is_due_and_nothing_twice():
     assert len(recorded.tick(START + 5 * MINUTE)) == recorded.due(recorded.end_ms) == 2
 
 
-def test_implausible_values_are_sent_as_recorded():
+def test_implausible_values_are_sent_as_recorded() -> None:
     garbage = stays([(0, row(SysABP=-1, pH=735, Temp=-17.8, WBC=12500, HR=0))])
     assert told(RecordedFeed(garbage, START))[1][2] == {
         "HR": 0,
@@ -106,7 +106,7 @@ def test_implausible_values_are_sent_as_recorded():
     }
 
 
-def test_statics_are_sent_in_the_words_of_the_contract():
+def test_statics_are_sent_in_the_words_of_the_contract() -> None:
     known = stays([], [], statics=[[63, 1, 170.2, -1, 4], [np.nan, -1, np.nan, 81, 2]])
     admissions = [json.loads(value)["static"] for value in RecordedFeed(known, START).tick(START).values]
     assert admissions == [
@@ -134,7 +134,7 @@ def test_a_number_is_short_and_reads_back_as_the_same_float32(number):
 @pytest.mark.skipif(
     not (DATA / "physionet2012").is_dir(), reason="PhysioNet 2012 is not under VITALSTREAM_DATA"
 )
-def test_physionet_is_replayed_whole():
+def test_physionet_is_replayed_whole() -> None:
     recorded_stays = physionet2012.read(DATA, "b")
     chosen = recorded_stays.select(np.arange(0, len(recorded_stays), 40))
     recorded = RecordedFeed(chosen, START)

@@ -73,11 +73,11 @@ def test_the_same_seed_gives_the_same_events_however_they_are_asked_for(seed, st
     assert few == at_once[1]
 
 
-def test_another_seed_gives_other_events():
+def test_another_seed_gives_other_events() -> None:
     assert taken(ward(seed=1), [600_000])[1] != taken(ward(seed=2), [600_000])[1]
 
 
-def test_a_patient_is_admitted_first_and_then_seen_once_each_interval():
+def test_a_patient_is_admitted_first_and_then_seen_once_each_interval() -> None:
     keys, values, times = taken(ward(5, interval=30.0), [150_000 - 1])
     assert times == sorted(times)
     by_patient = defaultdict(list)
@@ -89,7 +89,7 @@ def test_a_patient_is_admitted_first_and_then_seen_once_each_interval():
         assert np.diff([at for _, at in events]).tolist() == 4 * [30_000]
 
 
-def test_due_counts_what_tick_gives():
+def test_due_counts_what_tick_gives() -> None:
     source = ward(7, interval=1.0)
     assert source.due(START - 1) == 0
     for until in (START, START + 300, START + 299, START + 5_123):
@@ -159,14 +159,14 @@ def test_pulse_pressure_narrows_in_haemorrhage_and_not_in_sepsis(outcome_of):
     assert pulse(Course.HAEMORRHAGE) < pulse(Course.SEPSIS) - 10
 
 
-def test_the_mean_pressure_lies_between_the_others():
+def test_the_mean_pressure_lies_between_the_others() -> None:
     for value in ward(50, interval=600.0, deteriorating=1.0).tick(START + 4 * HOUR).values[50:]:
         values = json.loads(value)["values"]
         if {"SysABP", "DiasABP", "MAP"} <= values.keys():
             assert values["DiasABP"] < values["MAP"] < values["SysABP"]
 
 
-def test_patients_who_are_seen_to_recover():
+def test_patients_who_are_seen_to_recover() -> None:
     source = ward(
         30,
         5,
@@ -188,7 +188,7 @@ def test_patients_who_are_seen_to_recover():
     assert severity[2] > severity[3] > severity[4] == 0
 
 
-def test_a_silent_sensor_stays_silent_and_the_others_go_on():
+def test_a_silent_sensor_stays_silent_and_the_others_go_on() -> None:
     source = ward(40, 5, 60.0, silent=1.0, silence=(0.5, 0.5), deteriorating=0.0)
     batch = source.tick(START + 2 * HOUR)
     sensors = dict(zip(source.census.keys, source.census.fates["silent_sensor"].tolist(), strict=True))
@@ -202,7 +202,7 @@ def test_a_silent_sensor_stays_silent_and_the_others_go_on():
     assert all(seen.values())
 
 
-def test_laboratory_values_are_rarer_than_vital_signs():
+def test_laboratory_values_are_rarer_than_vital_signs() -> None:
     batch = ward(60, interval=60.0, deteriorating=0.0).tick(START + 12 * HOUR)
     counts = defaultdict(int)
     for value in batch.values[60:]:
@@ -211,7 +211,7 @@ def test_laboratory_values_are_rarer_than_vital_signs():
     assert counts["HR"] > 40 * counts["Temp"] > 40 * counts["Lactate"] > 40 * counts["K"] > 0
 
 
-def test_no_patient_has_both_an_arterial_line_and_a_cuff():
+def test_no_patient_has_both_an_arterial_line_and_a_cuff() -> None:
     by_patient = defaultdict(set)
     batch = ward(60, interval=60.0).tick(START + HOUR)
     for key, value in zip(batch.keys, batch.values, strict=True):

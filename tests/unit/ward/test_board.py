@@ -17,7 +17,7 @@ def order(board):
     return [bed.patient_id for bed in board.beds()]
 
 
-def test_patients_stand_by_risk_and_those_without_a_score_last():
+def test_patients_stand_by_risk_and_those_without_a_score_last() -> None:
     board = Board()
     board.observe(records(observation("quiet", HR=80), observation("b", HR=80)))
     board.score(records(score("b", 0.2), score("a", 0.2), score("worst", 0.9), score("none", 0.0)))
@@ -35,7 +35,7 @@ def test_every_patient_is_there_once_in_order_of_risk(risks):
     assert [risk for _, risk in shown] == sorted(risks.values(), reverse=True)
 
 
-def test_the_last_score_counts_and_brings_its_state():
+def test_the_last_score_counts_and_brings_its_state() -> None:
     board = Board()
     board.score(
         records(
@@ -48,7 +48,7 @@ def test_the_last_score_counts_and_brings_its_state():
     assert (board.model, board.target, board.now_ms) == ("gru-64", "in_hospital_death", START + MINUTE)
 
 
-def test_a_late_event_does_not_turn_back_the_clock():
+def test_a_late_event_does_not_turn_back_the_clock() -> None:
     board = Board()
     board.score(records(score("p", 0.5, minute=60)))
     board.score(records(score("p", 0.1, minute=2, late=True)))
@@ -137,11 +137,11 @@ def test_nor_does_a_spoiled_one(part):
     assert order(board) in ([], ["p"])
 
 
-def test_every_vital_sign_of_the_table_is_shown():
+def test_every_vital_sign_of_the_table_is_shown() -> None:
     assert {sign.name for sign in VITAL_SIGNS} <= set(SHOWN.values())
 
 
-def test_of_scores_that_come_at_once_none_is_missing_from_the_trend():
+def test_of_scores_that_come_at_once_none_is_missing_from_the_trend() -> None:
     board = Board(BUCKET)
     board.score(records(*(score("p", minute / 100, minute) for minute in range(60))))
     first = START // BUCKET * BUCKET
@@ -153,7 +153,7 @@ def test_of_scores_that_come_at_once_none_is_missing_from_the_trend():
     assert levels == expected[-BUCKETS:]
 
 
-def test_the_trend_goes_by_the_time_of_the_events_whenever_the_broker_got_the_scores():
+def test_the_trend_goes_by_the_time_of_the_events_whenever_the_broker_got_the_scores() -> None:
     board = Board(bucket_ms=BUCKET)
     scores = [(key, value, START) for key, value, _ in (score("a", 0.1), score("a", 0.9, minute=30))]
     board.score(records(*scores))

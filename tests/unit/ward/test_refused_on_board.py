@@ -203,7 +203,7 @@ def test_who_was_scored_as_open_after_a_discharge_is_there_whatever_its_time(boa
     assert lying(board) == ["p"] and bed(board).vitals == {"heart_rate": 80}
 
 
-def test_who_was_scored_as_discharged_is_not_there_though_nothing_is_known_of_the_discharge():
+def test_who_was_scored_as_discharged_is_not_there_though_nothing_is_known_of_the_discharge() -> None:
     board = Board()
     board.score(records(score("p", 0.5, 10, offset=5, closed=True)))
     board.observe(records(observation("p", 10, HR=80), offset=5))
@@ -218,7 +218,7 @@ def test_an_event_of_an_unknown_type_does_nothing(board):
     assert as_object(board) == before
 
 
-def test_zero_has_no_sign():
+def test_zero_has_no_sign() -> None:
     board = Board()
     board.score(records(score("p", 0.5)))
     board.observe(records(observation("p", HR=-0.0)))
@@ -246,7 +246,7 @@ def test_a_bed_is_one_of_its_unit(told, unit, bed):
     assert (where.unit, where.bed) == (unit, bed)
 
 
-def test_what_a_score_says_again_is_not_newer():
+def test_what_a_score_says_again_is_not_newer() -> None:
     """A transfer that is reported late, after observations that name no unit, moves the patient."""
     where = Whereabouts()
     where.told(1, "a", "1")

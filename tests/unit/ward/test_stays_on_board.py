@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.ward.board import DAY_MS, MOST_GONE, MOST_WAITING, Board
+from stream.ward.board import DAY_MS, MOST_WAITING, Board
 from stream.ward.screen import as_object
 from tests.unit.ward.boards import MINUTE, START, event, observation, records, score
 
@@ -152,7 +152,7 @@ def test_a_late_discharge_of_the_stay_before_leaves_the_patient_where_she_is(enc
     assert lying(board) == ["p"] and bed(board).vitals == {"heart_rate": 62}
 
 
-def test_another_encounter_is_another_stay_even_where_the_clocks_disagree():
+def test_another_encounter_is_another_stay_even_where_the_clocks_disagree() -> None:
     ward = Ward()
     ward.happens("observation", 40, encounter="b")
     ward.happens("discharge", 45, encounter="a")
@@ -176,7 +176,7 @@ def test_a_discharge_taken_back_brings_the_patient_back(turns):
     assert lying(ward.board(turns, clock=60)) == []
 
 
-def test_a_score_of_a_closed_stay_makes_no_bed_and_takes_one_away():
+def test_a_score_of_a_closed_stay_makes_no_bed_and_takes_one_away() -> None:
     board = Board()
     board.score(records(score("p", 0.5, 1, closed=True)))
     tell(board, observation("p", 1, HR=80))
@@ -187,14 +187,14 @@ def test_a_score_of_a_closed_stay_makes_no_bed_and_takes_one_away():
     assert lying(board) == ["q"]
 
 
-def test_a_late_result_of_an_earlier_encounter_takes_nobody_away():
+def test_a_late_result_of_an_earlier_encounter_takes_nobody_away() -> None:
     board = Board()
     board.score(records(score("p", 0.5, 2, where={"encounter_id": "b"})))
     board.score(records(score("p", 0.9, 1, closed=True, where={"encounter_id": "a"})))
     assert bed(board).risk == 0.5
 
 
-def test_another_encounter_does_not_inherit_vital_signs():
+def test_another_encounter_does_not_inherit_vital_signs() -> None:
     board = Board()
     board.score(records(score("p", 0.5, 10, where={"encounter_id": "a"})))
     tell(board, observation("p", 10, HR=150))
@@ -202,7 +202,7 @@ def test_another_encounter_does_not_inherit_vital_signs():
     assert (bed(board).vitals, bed(board).trend.levels()) == ({}, [0.1])
 
 
-def test_the_last_of_a_ward_can_leave_it():
+def test_the_last_of_a_ward_can_leave_it() -> None:
     """There is no score that would move the clock to the discharge."""
     board = Board()
     board.score(records(score("p", 0.5)))
@@ -233,7 +233,7 @@ def test_a_discharge_that_the_worker_refused_as_too_early_takes_nobody_away(minu
     assert "p" in lying(board) or minute > 3 * DAY
 
 
-def test_a_vital_sign_ahead_of_the_clock_is_shown_once_the_clock_is_there():
+def test_a_vital_sign_ahead_of_the_clock_is_shown_once_the_clock_is_there() -> None:
     board = Board(max_future_ms=5 * MINUTE)
     board.score(records(score("p", 0.5)))
     tell(board, observation("p", 5, HR=80), observation("p", 6, HR=90))
@@ -242,7 +242,7 @@ def test_a_vital_sign_ahead_of_the_clock_is_shown_once_the_clock_is_there():
     assert bed(board).vitals == {"heart_rate": 90}
 
 
-def test_silent_beds_age_out():
+def test_silent_beds_age_out() -> None:
     board = Board(expire_after_ms=3 * DAY_MS)
     board.score(records(score("p", 0.5)))
     tell(board, observation("q", HR=80))
@@ -254,18 +254,19 @@ def test_silent_beds_age_out():
     assert lying(board) == []
 
 
-def test_what_is_remembered_of_discharged_patients_is_bounded():
+def test_what_is_remembered_of_discharged_patients_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stream.ward.board.MOST_GONE", most := 1000)
     board = Board()
     board.score(records(score("clock", 0.1)))
-    for first in range(0, MOST_GONE + 100, 100):
+    for first in range(0, most + 100, 100):
         leaving = (event("discharge", f"p{first + number}", first / 1000) for number in range(100))
         tell(board, *leaving)
-    assert len(board._patients) == MOST_GONE + 1 and "p99" not in board._patients
+    assert len(board._patients) == most + 1 and "p99" not in board._patients
     board.score(records(score("clock", 0.1, 3 * DAY + 20)))
     assert set(board._patients) == {"clock"}
 
 
-def test_so_are_the_events_that_wait_and_the_nearest_are_kept():
+def test_so_are_the_events_that_wait_and_the_nearest_are_kept() -> None:
     board = Board()
     board.score(records(score("p", 0.5)))
     tell(board, *(observation("p", YEAR_2100 + minute, HR=80) for minute in range(MOST_WAITING)))
@@ -275,7 +276,7 @@ def test_so_are_the_events_that_wait_and_the_nearest_are_kept():
     assert bed(board).vitals == {"heart_rate": 90}
 
 
-def test_unit_and_bed_are_those_said_last():
+def test_unit_and_bed_are_those_said_last() -> None:
     board = Board()
     board.score(records(score("p", 0.5, 10, where={"unit": "ICU", "bed": "3"}, offset=1)))
     assert (bed(board).unit, bed(board).bed) == ("ICU", "3")

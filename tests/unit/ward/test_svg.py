@@ -23,6 +23,6 @@ def test_it_is_well_formed_and_needs_no_host(svg):
     assert "url(#" in svg and not re.search(r"url\([^#]", svg)
 
 
-def test_it_holds_the_text_and_the_title():
+def test_it_holds_the_text_and_the_title() -> None:
     svg = as_svg(Text("risk <high>"), "a title", 40)
     assert "risk&#160;&lt;high&gt;" in svg and "a&#160;title" in svg

@@ -163,7 +163,7 @@ def test_unit_and_bed_stand_beside_the_patient(where, shown):
     assert [patient["unit"] for patient in as_object(board)["patients"]] == [where.get("unit"), None]
 
 
-def test_nothing_of_an_id_is_obeyed():
+def test_nothing_of_an_id_is_obeyed() -> None:
     """Not in the table, as it is drawn and as a file, nor in JSON; of unit, bed and model likewise."""
     for first in range(0, len(UNSHOWN), 4):
         some = f"p{UNSHOWN[first : first + 4]}q"
@@ -182,7 +182,7 @@ def test_without_colour_there_are_no_control_codes(board):
     assert "\x1b" in drawn(board, colour=True)
 
 
-def test_an_empty_board_can_be_drawn():
+def test_an_empty_board_can_be_drawn() -> None:
     assert "0 patients" in drawn(Board())
 
 

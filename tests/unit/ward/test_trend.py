@@ -28,7 +28,7 @@ def test_a_trend_has_one_level_a_stretch_and_ends_with_the_last(raw):
     assert trend.change() == levels[-1] - levels[0]
 
 
-def test_a_trend_after_a_long_silence_is_short_work():
+def test_a_trend_after_a_long_silence_is_short_work() -> None:
     trend = Trend(1)
     trend.add(0, 0.5)
     trend.add(10**15, 0.7)

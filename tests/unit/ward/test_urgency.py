@@ -28,18 +28,18 @@ def patients(board, height):
     return [text.split()[0] for text in drawn(board, height=height).splitlines()[3:] if "%" in text]
 
 
-def test_a_sign_that_alarms_by_itself_is_not_green():
+def test_a_sign_that_alarms_by_itself_is_not_green() -> None:
     board = of(score("arrest", 0.026, news2=3), arrest={"HR": 0})
     assert risk_style(board.beds()[0], board.now_ms, points) == ""
     assert GREEN not in coloured(board, "arrest") and THREE in coloured(board, "arrest")
 
 
-def test_a_stale_sign_does_not_alarm():
+def test_a_stale_sign_does_not_alarm() -> None:
     board = of(score("old", 0.026, news2=3, stale=["heart_rate"]), old={"HR": 0})
     assert THREE not in coloured(board, "old")
 
 
-def test_the_urgent_stand_above_a_higher_risk():
+def test_the_urgent_stand_above_a_higher_risk() -> None:
     board = of(
         score("risky", 0.6, news2=3),
         score("old", 0.1, news2=3, stale=["heart_rate"]),
@@ -79,7 +79,7 @@ def test_a_value_is_rounded_half_up(value, step, shown):
     assert charted(value, step) == shown
 
 
-def test_what_is_shown_is_what_is_scored():
+def test_what_is_shown_is_what_is_scored() -> None:
     board = of(score("p", 0.1), p={"RespRate": 20.5, "SysABP": 120.5, "DiasABP": 70.5, "Temp": 36.05})
     text = drawn(board)
     for shown in (" 21 ", "121/71", "36.1"):

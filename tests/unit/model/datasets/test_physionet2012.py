@@ -154,7 +154,7 @@ def test_damaged_files_are_refused(tmp_path):
 @pytest.mark.skipif(
     not (DATA / "physionet2012" / "observations_b.parquet").exists(), reason="PhysioNet 2012 is not there"
 )
-def test_set_b_has_its_known_size():
+def test_set_b_has_its_known_size() -> None:
     """The data's README: 295,167 events with a measurement, 4,000 patients, 568 deaths."""
     stays = physionet2012.read(DATA, "b")
     outcomes = physionet2012.read_outcomes(physionet2012.outcomes_path(DATA, "b"))

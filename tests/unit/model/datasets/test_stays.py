@@ -10,7 +10,7 @@ from model.variables import INDEX, STATICS, VARIABLES
 from tests.unit.model import synthetic
 
 
-def test_select_keeps_each_stay_whole():
+def test_select_keeps_each_stay_whole() -> None:
     stays = synthetic.stays()
     chosen = np.array([7, 0, 3])
     selected = stays.select(chosen)
@@ -24,7 +24,7 @@ def test_select_keeps_each_stay_whole():
         )
 
 
-def test_values_on_a_bound_are_plausible_and_beyond_it_are_not():
+def test_values_on_a_bound_are_plausible_and_beyond_it_are_not() -> None:
     stays = synthetic.stays()
     low, high = np.array([variable.trained for variable in VARIABLES], dtype=np.float32).T
     for bound, beyond in ((low, np.float32(-np.inf)), (high, np.float32(np.inf))):
@@ -34,14 +34,14 @@ def test_values_on_a_bound_are_plausible_and_beyond_it_are_not():
         assert np.isnan(drop_implausible(replace(stays, values=outside)).values).all()
 
 
-def test_raw_stays_are_left_as_they_are():
+def test_raw_stays_are_left_as_they_are() -> None:
     stays = synthetic.stays()
     stays.values[0, INDEX["HR"]] = 0
     drop_implausible(stays)
     assert stays.values[0, INDEX["HR"]] == 0
 
 
-def test_statics_that_mean_nothing_become_unknown():
+def test_statics_that_mean_nothing_become_unknown() -> None:
     stays = synthetic.stays(patients=3)
     stays.statics[0] = (-1, -1, -1, -1, 5)
     stays.statics[1] = (90, 1, 100, 400, 4)
@@ -52,14 +52,14 @@ def test_statics_that_mean_nothing_become_unknown():
     assert np.isnan(cleaned[2]).tolist() == [name == "height" for name in STATICS]
 
 
-def test_outcomes_follow_the_asked_order():
+def test_outcomes_follow_the_asked_order() -> None:
     outcomes = Outcomes(np.array([3, 1, 2], dtype=np.int32), np.array([True, False, False]))
     assert outcomes.of(np.array([1, 3], dtype=np.int32)).tolist() == [False, True]
     with pytest.raises(DatasetError, match="1 patients have no outcome"):
         outcomes.of(np.array([4], dtype=np.int32))
 
 
-def test_steps_begin_with_the_admission():
+def test_steps_begin_with_the_admission() -> None:
     stays = synthetic.stays()
     starts, hours = step_starts(stays), step_hours(stays)
     assert len(hours) == starts[-1] == len(stays) + len(stays.minutes)

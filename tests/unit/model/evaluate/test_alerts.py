@@ -41,7 +41,7 @@ def test_lead_time_runs_from_the_first_alert_of_those_who_died():
     assert max(by_hour) == 48
 
 
-def test_the_median_is_numpys():
+def test_the_median_is_numpys() -> None:
     hours = np.random.default_rng(0).uniform(1, 40, 31)
     record_ids = np.arange(31, dtype=np.int32)
     labelled = LabelledScores.of(

@@ -11,7 +11,7 @@ def mean_of(values):
     return lambda weights: (weights @ values / weights.sum(axis=1))[:, None]
 
 
-def test_the_interval_of_a_mean_is_that_of_theory():
+def test_the_interval_of_a_mean_is_that_of_theory() -> None:
     values = np.random.default_rng(0).normal(3, 2, 400)
     (found,) = estimates(mean_of(values), 400, resamples=4000)
     half = norm.ppf(0.975) * values.std() / np.sqrt(400)
@@ -20,7 +20,7 @@ def test_the_interval_of_a_mean_is_that_of_theory():
     assert found.high == pytest.approx(values.mean() + half, abs=0.02)
 
 
-def test_the_interval_of_an_auroc_covers_the_truth():
+def test_the_interval_of_an_auroc_covers_the_truth() -> None:
     """150 samples of risks whose AUROC is known: Φ(1/√2) for normals one apart."""
     truth, covered = norm.cdf(1 / np.sqrt(2)), 0
     for seed in range(150):
@@ -32,13 +32,13 @@ def test_the_interval_of_an_auroc_covers_the_truth():
     assert 0.89 <= covered / 150 <= 0.99
 
 
-def test_the_same_seed_gives_the_same_interval():
+def test_the_same_seed_gives_the_same_interval() -> None:
     values = np.random.default_rng(0).random(50)
     one, same, other = (estimates(mean_of(values), 50, resamples=100, seed=seed)[0] for seed in (1, 1, 2))
     assert one == same != other
 
 
-def test_a_resample_draws_as_many_patients_as_there_are():
+def test_a_resample_draws_as_many_patients_as_there_are() -> None:
     drawn = []
     estimates(lambda weights: drawn.append(weights) or weights[:, :1], 1000, resamples=450)
     weights = np.concatenate(drawn[1:])
@@ -47,7 +47,7 @@ def test_a_resample_draws_as_many_patients_as_there_are():
     assert weights.std() == pytest.approx(1, abs=0.05)
 
 
-def test_resamples_without_the_figure_are_left_out():
+def test_resamples_without_the_figure_are_left_out() -> None:
     def first(weights):
         return np.where(weights[:, :1] > 0, weights[:, :1] * 0 + 7, np.nan)
 
@@ -60,7 +60,7 @@ def test_resamples_without_the_figure_are_left_out():
     assert alone == Estimate(7, None, None)
 
 
-def test_misses_that_grow_by_resampling_are_centred():
+def test_misses_that_grow_by_resampling_are_centred() -> None:
     risks, died = calibrated(2000)
     ece = measure(risks, died, resamples=300).ece
     assert 0 <= ece.low <= ece.value <= ece.high

@@ -22,7 +22,7 @@ def rows(*scores):
     return np.array(patients, dtype=np.int64), np.array(hours, dtype=np.float64), np.array(risks)
 
 
-def test_the_last_score_at_or_before_each_horizon_counts():
+def test_the_last_score_at_or_before_each_horizon_counts() -> None:
     scores = rows((1, 0, 0.9), (2, 0, 0.1), (1, 6, 0.2), (2, 6, 0.8), (1, 6.01, 0.9), (2, 30, 0.3))
     figures = evaluate(*scores, outcomes(p1=False, p2=True))
     assert [figures.at(hours).auroc for hours in (*HORIZONS, None)] == [1, 0, 0, 0, 0, 0]
@@ -30,12 +30,12 @@ def test_the_last_score_at_or_before_each_horizon_counts():
     assert figures.at(None).brier == pytest.approx((0.9**2 + 0.7**2) / 2)
 
 
-def test_of_scores_at_the_same_hour_the_later_row_counts():
+def test_of_scores_at_the_same_hour_the_later_row_counts() -> None:
     figures = evaluate(*rows((1, 1, 0.2), (2, 1, 0.5), (1, 1, 0.9)), outcomes(p1=True, p2=False))
     assert figures.at(None).auroc == 1
 
 
-def test_patients_are_counted_by_what_is_known_of_them():
+def test_patients_are_counted_by_what_is_known_of_them() -> None:
     scores = rows((1, 0, 0.2), (2, 10, 0.8), (9, 0, 0.5), (8, 0, 0.5))
     figures = evaluate(*scores, outcomes(p1=False, p2=True, p3=True))
     assert (figures.scores, figures.patients, figures.unscored, figures.unknown) == (2, 2, 1, 2)
@@ -44,7 +44,7 @@ def test_patients_are_counted_by_what_is_known_of_them():
     assert figures.at(12.0).deaths == 1
 
 
-def test_no_scored_patient_with_an_outcome_is_an_error():
+def test_no_scored_patient_with_an_outcome_is_an_error() -> None:
     with pytest.raises(DatasetError, match="no score is of a patient"):
         evaluate(*rows((1, 0, 0.5)), outcomes(p2=True))
 
@@ -62,14 +62,14 @@ def test_the_order_of_patients_changes_nothing(seed):
     )
 
 
-def test_hours_run_from_the_first_event():
+def test_hours_run_from_the_first_event() -> None:
     patients = np.array([2, 1, 2, 1])
     observed_at = np.array([7_200_000, 5, 3_600_000, 1_800_005])
     assert hours_since_first(patients, observed_at).tolist() == [1.0, 0.0, 0.0, 0.5]
     assert len(hours_since_first(np.array([], dtype=np.int64), np.array([], dtype=np.int64))) == 0
 
 
-def test_offline_scores_are_those_of_single_steps():
+def test_offline_scores_are_those_of_single_steps() -> None:
     stays, model = synthetic.stays(), synthetic.model()
     risks = step_risks(model, stays)
     assert len(risks) == len(stays) + len(stays.minutes)
@@ -87,7 +87,7 @@ def test_offline_scores_are_those_of_single_steps():
     np.testing.assert_allclose(step_logits(model, stays, batch_size=3), step_logits(model, stays), atol=1e-4)
 
 
-def test_figures_of_stays_are_those_of_their_scores():
+def test_figures_of_stays_are_those_of_their_scores() -> None:
     stays, model = synthetic.stays(), synthetic.model()
     died = np.arange(len(stays)) % 3 == 0
     figures = evaluate_offline(model, stays, Outcomes(stays.record_ids, died))

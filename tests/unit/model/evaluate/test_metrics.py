@@ -62,7 +62,7 @@ def test_event_1_is_the_lesser_of_sensitivity_and_positive_predictive_value(made
     assert value("event1", risks, died, best) == pytest.approx(value("event1_best", risks, died))
 
 
-def test_event_1_by_hand():
+def test_event_1_by_hand() -> None:
     risks, died = [0.9, 0.8, 0.7, 0.2, 0.1], [1, 0, 1, 1, 0]
     assert value("event1", risks, died, 0.75) == pytest.approx(1 / 3)
     assert value("event1", risks, died, 0.7) == pytest.approx(2 / 3)
@@ -71,7 +71,7 @@ def test_event_1_by_hand():
     assert best_threshold(np.array(risks), np.array(died, dtype=bool)) == 0.2
 
 
-def test_event_2_by_hand():
+def test_event_2_by_hand() -> None:
     """Ten deciles of ten patients of risks 0.05, 0.1, … 0.5; as many die as foretold, but for one decile."""
     means = np.arange(1, 11) / 20
     deaths = np.array([1, 1, 2, 2, 3, 3, 4, 4, 5, 5])
@@ -80,7 +80,7 @@ def test_event_2_by_hand():
     assert value("event2", np.repeat(means, 10), died) == pytest.approx(expected)
 
 
-def test_what_comes_as_foretold_is_calibrated():
+def test_what_comes_as_foretold_is_calibrated() -> None:
     """Bins of 20 of which exactly the foretold share dies."""
     risks = np.repeat(np.arange(1, 11) / 20, 20)
     died = np.concatenate([np.arange(20) < count for count in range(1, 11)])
@@ -89,7 +89,7 @@ def test_what_comes_as_foretold_is_calibrated():
     assert value("ece", risks + 0.1, died) == pytest.approx(0.1)
 
 
-def test_h_of_calibrated_risks_is_that_of_chance():
+def test_h_of_calibrated_risks_is_that_of_chance() -> None:
     """H of external risks is chi-squared with 10 degrees of freedom: 10 on average."""
     found = []
     for seed in range(100):
@@ -99,14 +99,14 @@ def test_h_of_calibrated_risks_is_that_of_chance():
     assert np.mean(found) == pytest.approx(10, abs=1.5)
 
 
-def test_ece_by_hand():
+def test_ece_by_hand() -> None:
     """Two patients a bin."""
     risks, died = np.arange(20) / 20, np.arange(20) >= 10
     by_bin = np.abs(risks.reshape(10, 2).mean(axis=1) - (np.arange(10) >= 5))
     assert value("ece", risks, died) == pytest.approx(by_bin.mean())
 
 
-def test_one_risk_for_all_ranks_nothing_and_is_believed():
+def test_one_risk_for_all_ranks_nothing_and_is_believed() -> None:
     risks, died = np.full(50, 0.2), np.arange(50) < 10
     assert value("auroc", risks, died) == pytest.approx(0.5)
     assert value("ece", risks, died) == pytest.approx(0, abs=1e-9)
@@ -122,13 +122,13 @@ def test_where_all_fared_alike_there_is_nothing_to_rank(died):
     assert best_threshold(np.array([0.1, 0.5]), np.full(2, died)) == (0.1 if died else None)
 
 
-def test_nobody_has_no_figures():
+def test_nobody_has_no_figures() -> None:
     found = measure(np.zeros(0), np.zeros(0, dtype=bool), 0.5)
     assert (found.patients, found.deaths) == (0, 0)
     assert all(getattr(found, name).value is None for name in FIGURES)
 
 
-def test_figures_lie_in_their_intervals():
+def test_figures_lie_in_their_intervals() -> None:
     found = measure(*calibrated(600), 0.3, resamples=200)
     for name in FIGURES:
         figure = getattr(found, name)

@@ -214,6 +214,6 @@ def test_two_patients_still_make_a_report(tmp_path):
     assert "no patient alerted" in page.text
 
 
-def test_no_scored_patient_with_an_outcome_is_an_error():
+def test_no_scored_patient_with_an_outcome_is_an_error() -> None:
     with pytest.raises(DatasetError, match="no score is of a patient"):
         assess(PATIENTS + 10**6, HOURS, RISKS, OUTCOMES)

@@ -16,7 +16,7 @@ def found(known, risks=RISKS, died=DIED):
     }
 
 
-def test_every_patient_is_in_one_group_of_each_kind():
+def test_every_patient_is_in_one_group_of_each_kind() -> None:
     groups = found(statics(RECORDS))
     assert {of for of, _ in groups} == {"age", "sex", "unit"}
     for of in ("age", "sex", "unit"):
@@ -35,7 +35,7 @@ def test_bands_begin_at_their_first_year(age, band):
     assert [name for of, name in groups if of == "age"] == [band]
 
 
-def test_figures_are_those_of_the_members():
+def test_figures_are_those_of_the_members() -> None:
     known = statics(RECORDS)
     women = known.values[:, 1] == 0
     metrics = found(known)["sex", "female"]
@@ -44,12 +44,12 @@ def test_figures_are_those_of_the_members():
     assert metrics.death_rate.value == pytest.approx(DIED[women].mean())
 
 
-def test_who_is_not_known_is_not_recorded():
+def test_who_is_not_known_is_not_recorded() -> None:
     half = statics(RECORDS[:200])
     assert found(half)["age", NOT_RECORDED].patients == 200
 
 
-def test_a_group_so_small_that_it_points_at_somebody_is_left_out():
+def test_a_group_so_small_that_it_points_at_somebody_is_left_out() -> None:
     values = np.full((SMALLEST + 9, 5), np.nan, np.float32)
     values[:, 1] = np.arange(len(values)) < SMALLEST
     groups = found(

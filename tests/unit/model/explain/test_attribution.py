@@ -43,7 +43,7 @@ def test_the_difference_is_that_of_two_steps(model):
     torch.testing.assert_close(attribute(model, *event).difference.double(), expected, rtol=0, atol=1e-4)
 
 
-def test_what_was_never_measured_has_no_effect():
+def test_what_was_never_measured_has_no_effect() -> None:
     model = MODELS[0]
     values = torch.full((1, len(NAMES)), torch.nan)
     values[0, INDEX["HR"]] = 150.0
@@ -53,7 +53,7 @@ def test_what_was_never_measured_has_no_effect():
     assert (effects.abs() > 1e-5).sum() == 1
 
 
-def test_named_variables_matter_more_than_others():
+def test_named_variables_matter_more_than_others() -> None:
     model, rng = MODELS[0], np.random.default_rng(3)
     event = course(model, rng, patients=200)
     named = top(attribute(model, *event).effects, 3)

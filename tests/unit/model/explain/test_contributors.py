@@ -28,6 +28,6 @@ def test_extremes_of_the_stay(values, said):
     assert extreme("HR", list(np.array(values) * std + mean)) == said
 
 
-def test_nothing_is_said_where_the_model_does_not_tell_values_apart():
+def test_nothing_is_said_where_the_model_does_not_tell_values_apart() -> None:
     mean, std = (float(getattr(MODEL.normalisation, of)["HR"]) for of in ("mean", "std"))
     assert extreme("HR", [mean, mean + 9 * std, mean + 7 * std]) == 0

@@ -33,7 +33,7 @@ def test_what_can_be_learnt_is_learnt(cell):
     assert not model.training
 
 
-def test_the_same_seed_gives_the_same_model():
+def test_the_same_seed_gives_the_same_model() -> None:
     examples = synthetic.learnable(40)
     first, second = (fit(replace(RECIPE, epochs=2, dropout=0.2), examples) for _ in range(2))
     assert torch.equal(weights(first), weights(second))
@@ -89,7 +89,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         fit(RECIPE, synthetic.learnable(40), checkpoint=tmp_path / "model.pt")
 
 
-def test_training_stops_when_the_validation_loss_does_not_fall():
+def test_training_stops_when_the_validation_loss_does_not_fall() -> None:
     examples, unseen = synthetic.learnable(40), synthetic.learnable(40, seed=1)
     reversed_ = replace(unseen, died=~unseen.died)
     told = []
@@ -100,7 +100,7 @@ def test_training_stops_when_the_validation_loss_does_not_fall():
     assert mean_loss(model, RECIPE, reversed_) == pytest.approx(min(losses), rel=1e-5)
 
 
-def test_targets_replace_the_outcome_by_their_weight():
+def test_targets_replace_the_outcome_by_their_weight() -> None:
     """Targets that say the opposite of the outcome turn the model around."""
     examples = synthetic.learnable()
     steps = np.diff(step_starts(examples.stays))
@@ -109,7 +109,7 @@ def test_targets_replace_the_outcome_by_their_weight():
     assert separation(fit(replace(RECIPE, epochs=8, label_weight=0.0), opposite), examples) < -0.5
 
 
-def test_hindsight_teaches_early_steps_what_is_known_at_the_end():
+def test_hindsight_teaches_early_steps_what_is_known_at_the_end() -> None:
     """Targets that say the opposite but for the end of the stay, where they tell the outcome."""
     examples = synthetic.learnable()
     starts = step_starts(examples.stays)
@@ -121,7 +121,7 @@ def test_hindsight_teaches_early_steps_what_is_known_at_the_end():
     assert separation(fit(replace(recipe, hindsight=0.0), taught), examples) < -0.5
 
 
-def test_padding_and_order_do_not_change_the_loss():
+def test_padding_and_order_do_not_change_the_loss() -> None:
     examples = synthetic.learnable(40)
     model = fit(replace(RECIPE, epochs=1), examples)
     parts = [examples.select(np.array([patient])) for patient in range(40)]

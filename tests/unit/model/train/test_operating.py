@@ -19,7 +19,7 @@ def scored(informed_from):
     return held_out, risks
 
 
-def test_warm_where_the_scores_begin_to_tell():
+def test_warm_where_the_scores_begin_to_tell() -> None:
     held_out, risks = scored(4)
     longest = np.diff(step_starts(held_out.stays)).max()
     assert longest < MOST_EVENTS
@@ -38,12 +38,12 @@ def long_stays(patients):
     return replace(examples, stays=stays)
 
 
-def test_warm_up_is_not_shortened_by_a_lucky_few():
+def test_warm_up_is_not_shortened_by_a_lucky_few() -> None:
     few = long_stays(15)
     assert warm_after(few, np.where(np.repeat(few.died, 41), 0.9, 0.1).astype(np.float32)) == MOST_EVENTS
 
 
-def test_warm_up_of_long_stays():
+def test_warm_up_of_long_stays() -> None:
     many = long_stays(400)
     rng = np.random.default_rng(0)
     event = np.tile(np.arange(1, 42), 400)
@@ -54,7 +54,7 @@ def test_warm_up_of_long_stays():
     assert warm_after(many, np.where(died, 0.9, 0.1).astype(np.float32)) == 1
 
 
-def test_the_threshold_makes_event_1_as_large_as_can_be():
+def test_the_threshold_makes_event_1_as_large_as_can_be() -> None:
     held_out = synthetic.learnable(300)
     rng, starts = np.random.default_rng(1), step_starts(held_out.stays)
     risks = np.clip(rng.random(starts[-1]) + 0.3 * np.repeat(held_out.died, np.diff(starts)), 0, 1)

@@ -10,7 +10,7 @@ from model.variables import INDEX, NAMES, STATICS
 from tests.unit.model import synthetic
 
 
-def test_statistics_of_a_short_stay():
+def test_statistics_of_a_short_stay() -> None:
     values = np.full((3, len(NAMES)), np.nan, dtype=np.float32)
     values[[0, 2], INDEX["HR"]] = (80, 100)
     stay = Stays(
@@ -39,7 +39,7 @@ def test_statistics_of_a_short_stay():
     assert table[:, -2:].tolist() == [[0, 0], [1, 1], [2, 1], [3, 1]]
 
 
-def test_no_statistic_sees_the_future():
+def test_no_statistic_sees_the_future() -> None:
     stays = synthetic.stays()
     table = running_statistics(stays)
     assert table.shape == (step_starts(stays)[-1], COLUMNS)
