@@ -4,7 +4,9 @@ TORCH_BACKEND ?=
 STAMP := .venv/.installed-$(or $(TORCH_BACKEND),default)
 FOR ?= 60
 
-.PHONY: setup demo check unit test bench report
+EVENT_PATH := kafka decode batch stays step assess alert encode commit state worker columns
+
+.PHONY: setup demo check unit coverage test bench report
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml requirements.txt
@@ -26,6 +28,10 @@ check: setup
 
 unit: setup
 	$(BIN)/pytest -n 2 --dist loadfile tests/unit
+
+coverage: setup
+	$(BIN)/pytest -n 2 --dist loadfile --cov-report term-missing:skip-covered \
+		$(EVENT_PATH:%=--cov stream.%) tests/unit
 
 test: setup
 	tests/system-tools
