@@ -98,8 +98,8 @@ class Broker:
         """Until so many members of a consumer group have partitions."""
         deadline = time.monotonic() + MEMBERS_S
         while time.monotonic() < deadline:
-            told = self._admin.describe_consumer_groups([group])[group].result(30)
-            if sum(bool(member.assignment.topic_partitions) for member in told.members) == count:
+            description = self._admin.describe_consumer_groups([group])[group].result(30)
+            if sum(bool(member.assignment.topic_partitions) for member in description.members) == count:
                 return
             time.sleep(0.2)
         raise RuntimeError(f"the group has not {count} members with partitions after {MEMBERS_S:g} s")

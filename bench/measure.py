@@ -69,10 +69,10 @@ def write(name: str | None, title: str, text: str, figures: Mapping[str, Any]) -
     if name is None:
         return
     RESULTS.mkdir(exist_ok=True)
-    told = machine()
-    where = f"{told['cpu']}, {told['cores']} cores, Python {told['python']}"
-    if told["cpu_pressure"] is not None:
-        where += f"; in the last minute something waited for a core {told['cpu_pressure']:.0f} % of the time"
+    facts = machine()
+    where = f"{facts['cpu']}, {facts['cores']} cores, Python {facts['python']}"
+    if facts["cpu_pressure"] is not None:
+        where += f"; in the last minute something waited for a core {facts['cpu_pressure']:.0f} % of the time"
     (RESULTS / f"{name}.md").write_text(f"# {title}\n\nMeasured on: {where}.\n\n{text}")
-    report = {"machine": told, **figures}
+    report = {"machine": facts, **figures}
     (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")

@@ -162,11 +162,11 @@ def latency(way: str, broker: Broker, name: str, rate: float, patients: int, sec
         events = WARM_UP_EVENTS + due_after(round(seconds / TICK_S), round(rate))
         reader = TopicReader(broker.bootstrap, run.scores, events, live=way in TRANSACTIONAL)
         command = sender(broker.bootstrap, topic, round(rate), seconds, patients)
-        told = json.loads(subprocess.check_output(command, cwd=ROOT))
+        sent = json.loads(subprocess.check_output(command, cwd=ROOT))
         run.wait_for(events)
-        measured = reader.latency(told["begin_ms"] + seconds * 200)
+        measured = reader.latency(sent["begin_ms"] + seconds * 200)
     broker.delete(topic)
-    print(f"  {way}: {rate:.0f}/s, sender late by {told['late_ms']:.0f} ms at most, {measured}", flush=True)
+    print(f"  {way}: {rate:.0f}/s, sender late by {sent['late_ms']:.0f} ms at most, {measured}", flush=True)
     return measured
 
 

@@ -85,12 +85,12 @@ def roll(broker: Broker, name: str, way: Mapping[str, str], patients: int, rate:
                 begun.append(time.time())
                 workers.restart(restart % WORKERS)
                 time.sleep(max(begun[-1] + EVERY_S - time.time(), 0))
-            told = json.loads(sending.communicate()[0])
+            sent = json.loads(sending.communicate()[0])
         due, waits = reader.waits()
     starts = [at * 1000 for at in begun]
     pauses = [float(waits[(due >= at - 1000) & (due < at + (EVERY_S - 1) * 1000)].max()) for at in starts]
-    before = waits[(due >= told["begin_ms"] + 2000) & (due < starts[0] - 1000)]
-    return {"pauses_ms": pauses, "before_ms": float(before.max()), "sender_late_ms": told["late_ms"]}
+    before = waits[(due >= sent["begin_ms"] + 2000) & (due < starts[0] - 1000)]
+    return {"pauses_ms": pauses, "before_ms": float(before.max()), "sender_late_ms": sent["late_ms"]}
 
 
 def main() -> None:

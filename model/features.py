@@ -1,4 +1,4 @@
-"""What the cell sees at an event: nothing but the past and the event itself.
+"""What the cell sees at an event: only the past and the event itself.
 
 For each of V variables its last value (standardised; the training mean where never measured), whether it
 was measured now, and the time since; then the patient's statics, the time since admission and since the

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from bench.report import baselines
-from bench.report.explanations import Alerted, Deletion, deletion, first_alerts, told
+from bench.report.explanations import Alerted, Deletion, deletion, first_alerts, worded
 from bench.report.figures import ModelFigures, mean, of_steps
 from bench.report.runs import CELLS, TRIED, Runs
 from model import artifact
@@ -179,7 +179,7 @@ def line(name: str, figures: ModelFigures) -> str:
 
 def explained(model: RiskModel, alerted: Alerted, tried: Deletion) -> Section:
     items = []
-    for hours, risk, words in told(model, alerted)[:SHOWN]:
+    for hours, risk, words in worded(model, alerted)[:SHOWN]:
         causes = "; ".join(f"{text} ({effect:+.2f})" for effect, text in words)
         items.append(f"{hours:.1f} h after admission, risk {100 * risk:.0f} %: {causes}")
     return Section(f"{SHOWN} alerts, explained", together(paragraphs(verdict(tried)), numbered(items)))

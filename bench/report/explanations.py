@@ -63,7 +63,7 @@ def first_alerts(model: RiskModel, stays: Stays, count: int, seed: int = 0) -> A
     return Alerted(*(torch.cat(column) for column in zip(*alerts, strict=True)))
 
 
-def told(model: RiskModel, alerted: Alerted) -> list[tuple[float, float, list[tuple[float, str]]]]:
+def worded(model: RiskModel, alerted: Alerted) -> list[tuple[float, float, list[tuple[float, str]]]]:
     """Hours since admission, risk, and the effects and words of what moved it, of each alert."""
     named_variables = contributors(model, *alerted.event)
     texts = []

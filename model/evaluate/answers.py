@@ -15,7 +15,7 @@ def number(figure: float | None, digits: int = 3) -> str:
     return MISSING if figure is None else f"{figure:.{digits}f}"
 
 
-def said(estimate: Estimate, digits: int = 3, times: int = 1, unit: str = "") -> str:
+def with_interval(estimate: Estimate, digits: int = 3, times: int = 1, unit: str = "") -> str:
     """A figure with its interval; all `times` as much, in `unit`."""
     if estimate.value is None:
         return MISSING
@@ -27,7 +27,7 @@ def said(estimate: Estimate, digits: int = 3, times: int = 1, unit: str = "") ->
 
 def percent(estimate: Estimate) -> str:
     """A share with its interval, in per cent."""
-    return said(estimate, 1, 100, "\N{NO-BREAK SPACE}%")
+    return with_interval(estimate, 1, 100, "\N{NO-BREAK SPACE}%")
 
 
 def answers(figures: Figures) -> Markup:

@@ -13,7 +13,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from model.evaluate import plots
-from model.evaluate.answers import answers, number, percent, said
+from model.evaluate.answers import answers, number, percent, with_interval
 from model.evaluate.figures import AlertFigures, Figures
 from model.evaluate.metrics import BINS, Metrics
 from model.evaluate.page import Section, bullets, page, paragraphs, plot, table, together
@@ -117,8 +117,8 @@ def _ranking(figures: Figures) -> Markup:
         (
             plots.name(horizon.hours),
             *_counts(horizon.metrics),
-            *map(said, (horizon.metrics.auroc, horizon.metrics.auprc)),
-            *map(said, (horizon.metrics.event1, horizon.metrics.event1_best)),
+            *map(with_interval, (horizon.metrics.auroc, horizon.metrics.auprc)),
+            *map(with_interval, (horizon.metrics.event1, horizon.metrics.event1_best)),
             number(horizon.best_threshold),
         )
         for horizon in figures.horizons
@@ -149,8 +149,8 @@ def _belief(figures: Figures) -> Markup:
         (
             plots.name(horizon.hours),
             *map(percent, (horizon.metrics.mean_risk, horizon.metrics.death_rate)),
-            *map(said, (horizon.metrics.ece, horizon.metrics.brier)),
-            said(horizon.metrics.event2, 1),
+            *map(with_interval, (horizon.metrics.ece, horizon.metrics.brier)),
+            with_interval(horizon.metrics.event2, 1),
         )
         for horizon in figures.horizons
     ]
@@ -190,7 +190,7 @@ def _alerts(alerts: AlertFigures | None) -> Markup:
         (
             name,
             f"{kind.alerts:,}",
-            said(kind.a_day, 2),
+            with_interval(kind.a_day, 2),
             *map(percent, (kind.patients, kind.sensitivity, kind.ppv)),
         )
         for name, kind in kinds
@@ -214,7 +214,7 @@ def _alerts(alerts: AlertFigures | None) -> Markup:
         ),
         paragraphs(
             f"{lead.patients:,} of {lead.deaths:,} patients who died alerted. From their first alert "
-            f"to their last observation passed {said(lead.median, 1)} h (median{quartiles})."
+            f"to their last observation passed {with_interval(lead.median, 1)} h (median{quartiles})."
         ),
         table(("first alert before the last observation", "of those who died"), early),
     )
@@ -228,7 +228,7 @@ def _subgroups(figures: Figures) -> Markup:
         (
             f"{group.of}: {group.name}",
             *_counts(group.metrics),
-            *map(said, (group.metrics.auroc, group.metrics.auprc, group.metrics.ece)),
+            *map(with_interval, (group.metrics.auroc, group.metrics.auprc, group.metrics.ece)),
             *map(percent, (group.metrics.mean_risk, group.metrics.death_rate)),
         )
         for group in figures.subgroups

@@ -49,8 +49,8 @@ def _finding(variable: int, value: float, previous: float, gap: float, extreme: 
 
 def _quantity(value: float, unit: str) -> str:
     spoken = SPOKEN.get(unit, unit)
-    told = f"{value:.4g}" if abs(value) < 9_999.5 else f"{value:.0f}"
-    return f"{told} {spoken}" if spoken else told
+    figure = f"{value:.4g}" if abs(value) < 9_999.5 else f"{value:.0f}"
+    return f"{figure} {spoken}" if spoken else figure
 
 
 def _time(hours: float) -> str:

@@ -136,7 +136,9 @@ class _Work:
             examples,
             validation,
             checkpoint=checkpoints / "model.pt",
-            report=lambda told: self.fitted(replace(told, epoch=before * told.epochs + told.epoch)),
+            report=lambda progress: self.fitted(
+                replace(progress, epoch=before * progress.epochs + progress.epoch)
+            ),
             group=self.group,
             plan=self.plan,
         )
@@ -145,7 +147,7 @@ class _Work:
 def _check(
     recipe: Recipe, learnt: RecordedSet, validation: RecordedSet | None, plan: PrivacyPlan | None
 ) -> None:
-    """Before hours are spent: what cannot be trained, or would be judged by patients that it learnt from."""
+    """Raises, before hours are spent, if training cannot work or would be judged by patients learnt from."""
     if plan and not validation:
         raise RecipeError(
             "private training cannot be calibrated on patients it learns from: name another set"

@@ -69,7 +69,7 @@ def list_(
     rows = {partition: partition_row(read[partition], each) for partition, each in contents.items()}
     total = sum(len(each.patients) for each in contents.values())
     who = (
-        [said for partition, each in contents.items() for said in _who(partition, each.patients)]
+        [entry for partition, each in contents.items() for entry in _who(partition, each.patients)]
         if patients
         else []
     )
@@ -80,10 +80,10 @@ def list_(
         return
     Console().print(partitions_table(rows))
     typer.echo(f"{total:,} patients in {changelog.topic}, model {model.hash[:16]}")
-    for said in who:
+    for entry in who:
         typer.echo(
             "\t".join(
-                (readable(said["patient_id"]), f"{said['partition']}", f"{said['events']}", said["last"])
+                (readable(entry["patient_id"]), f"{entry['partition']}", f"{entry['events']}", entry["last"])
             )
         )
 

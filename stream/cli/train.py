@@ -152,8 +152,8 @@ def train(
     if not group.is_main:
         return
     if as_json:
-        told = {"privacy": plan.to_json()} if plan else {}
-        typer.echo(json.dumps({"model": model.name, "hash": model.hash, **told, **figures.to_json()}))
+        private = {"privacy": plan.to_json()} if plan else {}
+        typer.echo(json.dumps({"model": model.name, "hash": model.hash, **private, **figures.to_json()}))
     else:
         last = figures.at(None)
         held = f"set {validate}" if validate else f"set {learn}, unseen in its fold"
@@ -191,15 +191,15 @@ class _Bars:
             TextColumn("{task.description:<8}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[shown]}"),
             TimeElapsedColumn(),
             console=Console(file=sys.stderr),
             disable=not shown,
         )
         self._folds = self._progress.add_task(
-            "teacher", total=rounds * recipe.folds, told="folds", visible=recipe.folds > 0
+            "teacher", total=rounds * recipe.folds, shown="folds", visible=recipe.folds > 0
         )
-        self._epochs = self._progress.add_task("model", total=rounds * recipe.epochs, told="epochs")
+        self._epochs = self._progress.add_task("model", total=rounds * recipe.epochs, shown="epochs")
 
     def __enter__(self) -> _Bars:
         self._progress.start()
@@ -212,9 +212,9 @@ class _Bars:
         self._progress.update(self._folds, completed=folds)
 
     def fitted(self, progress: fit.EpochProgress) -> None:
-        told = "epochs"
+        shown = "epochs"
         if progress.loss is not None:
-            told += f", loss {progress.loss:.4f}"
+            shown += f", loss {progress.loss:.4f}"
         if progress.validation_loss is not None:
-            told += f", validation {progress.validation_loss:.4f}"
-        self._progress.update(self._epochs, completed=progress.epoch, told=told)
+            shown += f", validation {progress.validation_loss:.4f}"
+        self._progress.update(self._epochs, completed=progress.epoch, shown=shown)

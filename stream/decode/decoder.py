@@ -198,12 +198,12 @@ def _events(
     kinds = np.zeros(len(records), np.int8)
     kinds[list(parsed.kinds)] = list(parsed.kinds.values())
     statics = [static for row, static in parsed.statics.items() if accepted[row]]
-    telling = [
+    named = [
         row
         for row, event in enumerate(plain)
         if event.event_id or event.encounter_id or event.unit or event.bed
     ]
-    places, names = _places(plain, telling)
+    places, names = _places(plain, named)
     return Events(
         records=records,
         rows=rows,
@@ -213,7 +213,7 @@ def _events(
         timestamps=records.timestamps[rows],
         kinds=kinds[rows],
         observed_at=np.fromiter([event.observed_at for event in plain], np.int64, len(rows)),
-        digests=_digests(plain, telling, _where(records.values, accepted)),
+        digests=_digests(plain, named, _where(records.values, accepted)),
         values=values,
         statics=np.array(statics, np.float32).reshape(-1, len(STATICS)),
         places=places,
@@ -221,25 +221,25 @@ def _events(
     )
 
 
-def _digests(plain: list[_Plain], telling: list[int], values: list[bytes]) -> NDArray[np.uint64]:
-    """telling: the rows that may have an `event_id`. values: the bytes of each event."""
+def _digests(plain: list[_Plain], named: list[int], values: list[bytes]) -> NDArray[np.uint64]:
+    """named: the rows that may have an `event_id`. values: the bytes of each event."""
     hashed = list(values)
-    for row in telling:
+    for row in named:
         if event_id := plain[row].event_id:
             hashed[row] = event_id.encode()
     return np.fromiter(map(xxhash.xxh3_64_intdigest, hashed), np.uint64, len(hashed))
 
 
-def _places(plain: list[_Plain], telling: list[int]) -> tuple[NDArray[np.uint64], dict[int, str]]:
-    """`places` and `names` of `Events`. telling: the rows that may have one."""
+def _places(plain: list[_Plain], named: list[int]) -> tuple[NDArray[np.uint64], dict[int, str]]:
+    """`places` and `names` of `Events`. named: the rows that may have one."""
     texts = [
         text or ""
-        for event in map(plain.__getitem__, telling)
+        for event in map(plain.__getitem__, named)
         for text in (event.encounter_id, event.unit, event.bed)
     ]
     hashes = {text: hashed(text) for text in set(texts) - {""}}
     places = np.zeros((len(plain), 3), np.uint64)
-    places[telling] = np.fromiter(map(hashes.get, texts, repeat(0)), np.uint64, len(texts)).reshape(-1, 3)
+    places[named] = np.fromiter(map(hashes.get, texts, repeat(0)), np.uint64, len(texts)).reshape(-1, 3)
     return places, {number: text for text, number in hashes.items()}
 
 

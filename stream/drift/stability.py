@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FLOOR = 1e-4
-"""Smallest share: with it an empty bin counts for much, and not without end."""
+"""Smallest share: it bounds how much an empty bin counts."""
 
 LEAST = 200
 """Fewest values for an index: by chance that of ten bins is 0.045, and above 0.14 in 1 of 1,000 cases."""

@@ -107,9 +107,9 @@ def state_lines(states: list[dict[str, Any]]) -> Iterator[str]:
         yield f"stay from {moment(state['started_at'])} to {moment(state['observed_at'])}"
         known = [f"{name} {value}" for name, value in state["static"].items() if value is not None]
         yield f"static: {', '.join(known) or 'nothing is known'}"
-        for name, said in state["variables"].items():
-            measured = f"{said['hours_since']:9.2f} h before, {said['count']} times"
-            yield f"  {name:<12} {said['value']:>10g} {said['unit']:<14} {measured}"
+        for name, variable in state["variables"].items():
+            measured = f"{variable['hours_since']:9.2f} h before, {variable['count']} times"
+            yield f"  {name:<12} {variable['value']:>10g} {variable['unit']:<14} {measured}"
 
 
 def fault_lines(report: Report) -> Iterator[str]:

@@ -30,11 +30,11 @@ def refused_as_future(settings: Settings) -> set[tuple[int, int]]:
 
 
 def _future_place(settings: Settings, headers: Headers) -> tuple[int, int] | None:
-    said = dict(headers)
+    by_name = dict(headers)
     wanted = Code.FUTURE.encode(), settings.observations_topic.encode()
-    if (said.get(ERROR_PREFIX + "code"), said.get(ERROR_PREFIX + "topic")) != wanted:
+    if (by_name.get(ERROR_PREFIX + "code"), by_name.get(ERROR_PREFIX + "topic")) != wanted:
         return None
     try:
-        return int(said[ERROR_PREFIX + "partition"] or b""), int(said[ERROR_PREFIX + "offset"] or b"")
+        return int(by_name[ERROR_PREFIX + "partition"] or b""), int(by_name[ERROR_PREFIX + "offset"] or b"")
     except (KeyError, ValueError):
         return None

@@ -200,7 +200,7 @@ class Watchdog:
             self._threads.alive(WATCHDOG)
 
     def _looked(self, own: Set[int]) -> bool:
-        """Look, and do what is to be done; whether something is wrong."""
+        """Look at the group and act on it. Returns whether something is wrong."""
         try:
             if own and not self._static:
                 self._seen, self._orphaned_since = None, None

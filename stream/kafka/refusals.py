@@ -30,10 +30,10 @@ class Refusal(Enum):
     SIZE = "raise the topic's max.message.bytes, or lower max_dead_letter_bytes if it is the dead letters'"
     INSTANCE = "another worker has this instance_id: give each its own"
 
-    def error(self, doing: str, said: str) -> RefusalError:
-        """doing: what was asked, with the name of the resource. said: the client's own words."""
+    def error(self, doing: str, reason: str) -> RefusalError:
+        """doing: what was asked, with the name of the resource. reason: the client's own words."""
         kind = _KINDS.get(self, RefusalError)
-        return kind(f"{doing}: {said.rstrip('. ')}: {self.value}")
+        return kind(f"{doing}: {reason.rstrip('. ')}: {self.value}")
 
 
 _KINDS = {

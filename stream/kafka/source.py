@@ -34,7 +34,7 @@ class RebalanceListener(Protocol):
 class Source(Protocol):
     """Reads one topic, as a member of a consumer group or from given offsets. Not thread-safe.
 
-    Offsets are never committed but by `commit`. All methods raise `BrokerError`.
+    Offsets are committed by `commit` alone. All methods raise `BrokerError`.
     """
 
     def subscribe(self, topic: str, listener: RebalanceListener, *, held: bool = False) -> None:

@@ -41,18 +41,18 @@ class Tap:
     """In place of the score encoder: keeps the new model's scores, and lets nothing out."""
 
     def __init__(self) -> None:
-        self._said: SimpleQueue[Columns] = SimpleQueue()
+        self._scores: SimpleQueue[Columns] = SimpleQueue()
 
     def encode(self, scores: Scores, assessment: Assessment, scored_at: int) -> Outgoing:
         events = scores.events
-        self._said.put((events.partitions, events.offsets, scores.risk.astype(np.float64)))
+        self._scores.put((events.partitions, events.offsets, scores.risk.astype(np.float64)))
         return Outgoing("", [], [])
 
     def drain(self) -> Iterator[Columns]:
         """Partitions, offsets and risks since the last call."""
         while True:
             try:
-                yield self._said.get_nowait()
+                yield self._scores.get_nowait()
             except Empty:
                 return
 
@@ -118,7 +118,7 @@ class RewarmProgress:
                 yield self.standing
 
     def _without_members(self) -> bool:
-        """Asked of a client of its own: one that is kept does not notice that a coordinator has moved."""
+        """Asks with a new client: one that is kept does not notice that a coordinator has moved."""
         with closing(make_admin(self._settings)) as admin:
             return not admin.group(self._beside).members
 
@@ -135,12 +135,14 @@ class RewarmProgress:
     def _add_old(self, records: Records) -> None:
         for partition in np.unique(records.partitions).tolist():
             rows = np.flatnonzero(records.partitions == partition).tolist()
-            said = [score for row in rows if (score := self._decoded(records.values[row])) is not None]
-            offsets = np.array([score.source.offset for score in said], np.int64)
-            self._agreement.add_old(partition, offsets, np.array([score.risk for score in said], np.float64))
+            others = [score for row in rows if (score := self._decoded(records.values[row])) is not None]
+            offsets = np.array([score.source.offset for score in others], np.int64)
+            self._agreement.add_old(
+                partition, offsets, np.array([score.risk for score in others], np.float64)
+            )
 
     def _decoded(self, value: bytes | None) -> Score | None:
-        """None for what is no score of this input by another model."""
+        """None if the value is no score of this input by another model."""
         try:
             score = read_score(value or b"")
         except UNREADABLE:

@@ -97,7 +97,7 @@ class Faulty:
         return self._feed.due(until_ms)
 
     def tick(self, until_ms: int, limit: int) -> Outgoing:
-        """As the feed's; `limit` does not count what comes besides, nor what is held back."""
+        """As the feed's; `limit` counts neither added nor held-back events."""
         self._out = []
         while len(sound := self._feed.tick(until_ms, limit)):
             self._send(sound)

@@ -41,7 +41,7 @@ class _Measured:
         self._pressures = [panel.names.index(name) for name in panel.names if name.endswith(("ABP", "MAP"))]
 
     def admit(self, places: NDArray[np.int64]) -> None:
-        """Get to know the patients who were just admitted to `places`."""
+        """Take in the patients who were just admitted to `places`."""
         people = self._census.people[places]
         columns = [USUAL[name] for name in self._panel.names]
         self._usual[places] = self._mean + self._spread * people["usual"][:, columns]

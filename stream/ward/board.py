@@ -87,7 +87,7 @@ class Board:
             if not own:
                 continue
             if (due := self._due(event)) <= self.now_ms:
-                self._patient(event.patient_id).told(event, place)
+                self._patient(event.patient_id).reported(event, place)
             else:
                 heapq.heappush(self._waiting, (due, next(self._arrivals), event, place))
         if len(self._waiting) > MOST_WAITING:
@@ -145,7 +145,7 @@ class Board:
     def _let_in(self) -> None:
         while self._waiting and self._waiting[0][0] <= self.now_ms:
             _, _, event, place = heapq.heappop(self._waiting)
-            self._patient(event.patient_id).told(event, place)
+            self._patient(event.patient_id).reported(event, place)
 
     def _forget(self) -> None:
         """Forget patients who are silent, discharged or not, and the oldest discharged ones beyond the

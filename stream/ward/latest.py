@@ -65,10 +65,10 @@ class Notice(_Fact, frozen=True, order=True, gc=False):
     encounter: str
 
 
-Said = TypeVar("Said", Sighting, Reading, Saying, Notice)
+FactT = TypeVar("FactT", Sighting, Reading, Saying, Notice)
 
 
-class Latest(Generic[Said]):
+class Latest(Generic[FactT]):
     """The greatest few, in ascending order. Of those that say the same, the first two in the log: repeats,
     which are refused, never push out what counts."""
 
@@ -76,24 +76,24 @@ class Latest(Generic[Said]):
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._kept: list[Said] = []
+        self._kept: list[FactT] = []
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def __iter__(self) -> Iterator[Said]:
+    def __iter__(self) -> Iterator[FactT]:
         return iter(self._kept)
 
-    def add(self, said: Said) -> None:
-        insort(self._kept, said)
-        alike = [kept for kept in self._kept if kept.at == said.at and kept.content == said.content]
+    def add(self, fact: FactT) -> None:
+        insort(self._kept, fact)
+        alike = [kept for kept in self._kept if kept.at == fact.at and kept.content == fact.content]
         if len(alike) > MOST_ALIKE:
             self._kept.remove(max(alike, key=lambda kept: kept.offset))
         del self._kept[: -self._most]
 
     def take_back(self, place: Place) -> None:
         """Remove what the event at this place reported, if anything."""
-        self._kept = [said for said in self._kept if (said.partition, said.offset) != place]
+        self._kept = [fact for fact in self._kept if (fact.partition, fact.offset) != place]
 
 
 class Whereabouts:
@@ -106,7 +106,7 @@ class Whereabouts:
         self.unit = self.bed = ""
         self._unit_at = self._bed_at = 0
 
-    def told(self, at: int, unit: str, bed: str) -> None:
+    def moved(self, at: int, unit: str, bed: str) -> None:
         """Take a report of an event; an empty text changes nothing."""
         if unit and at >= self._unit_at:
             if unit != self.unit and self._bed_at < at:
@@ -117,4 +117,4 @@ class Whereabouts:
 
     def scored(self, at: int, unit: str, bed: str) -> None:
         """Take what a score reports, which it repeats at every event: only another unit or bed is new."""
-        self.told(at, unit if unit != self.unit else "", bed if bed != self.bed else "")
+        self.moved(at, unit if unit != self.unit else "", bed if bed != self.bed else "")

@@ -77,7 +77,7 @@ class Patient:
         self._stay = self._stay.next(score) if following else self._stay
         self._stay.scored(score)
 
-    def told(self, event: Event, place: Place) -> None:
+    def reported(self, event: Event, place: Place) -> None:
         """Take an event."""
         at, (partition, offset) = event.observed_at, place
         if event.type == "discharge":
@@ -92,8 +92,8 @@ class Patient:
     def refused(self, place: Place) -> None:
         """Take back what the event at this place reported."""
         every: list[Latest[Any]] = [self._sightings, self._sayings, self._notices, *self._signs.values()]
-        for said in every:
-            said.take_back(place)
+        for facts in every:
+            facts.take_back(place)
 
     def forget(self, since_ms: int) -> None:
         """Forget the stay if nothing was scored since."""
@@ -102,26 +102,26 @@ class Patient:
 
     @property
     def seen_at(self) -> int:
-        """When the last happened that is known, but for discharges, ms."""
+        """When the last known event other than a discharge happened, ms."""
         return max(self._stay.scored_at, *(seen.at for seen in self._sightings), 0)
 
     @property
     def last_at(self) -> int:
-        """With the discharges."""
+        """Likewise, discharges included."""
         return max(self.seen_at, *(notice.at for notice in self._notices), 0)
 
     def present(self, progress: WardProgress) -> bool:
         """Whether the patient lies here, by what happened since: not discharged, or in a later stay, which a
         score must show."""
         recent = (notice for notice in self._notices if notice.at >= progress.since_ms)
-        measured_at = max((said.at for sign in AT_THE_BED for said in self._signs.get(sign, ())), default=0)
+        measured_at = max((fact.at for sign in AT_THE_BED for fact in self._signs.get(sign, ())), default=0)
         return self.seen_at >= progress.since_ms and not self._stay.is_closed(recent, progress, measured_at)
 
     def bed(self, since_ms: int) -> Bed:
-        """What holds of this stay, without what is older than that."""
-        readings = {sign: self._last(said, since_ms) for sign, said in sorted(self._signs.items())}
+        """What holds of this stay, without older facts."""
+        readings = {sign: self._last(facts, since_ms) for sign, facts in sorted(self._signs.items())}
         known = {sign: reading for sign, reading in readings.items() if reading}
-        where = self._stay.whereabouts(said for said in self._sayings if said.at >= since_ms)
+        where = self._stay.whereabouts(fact for fact in self._sayings if fact.at >= since_ms)
         bed = Bed(
             self._patient_id,
             self._stay.trend.since(since_ms),
@@ -139,7 +139,7 @@ class Patient:
         return bed
 
     def _last(self, readings: Latest[Reading], since_ms: int) -> Reading | None:
-        return max((said for said in readings if said.at >= since_ms and self._stay.has(said)), default=None)
+        return max((fact for fact in readings if fact.at >= since_ms and self._stay.has(fact)), default=None)
 
 
 def _few() -> Latest[Reading]:

@@ -67,9 +67,9 @@ class Stay:
         self._begun_at = min(self._begun_at, score.observed_at)
         self.trend.add(score.observed_at, score.risk)
 
-    def has(self, said: Reading | Saying) -> bool:
+    def has(self, fact: Reading | Saying) -> bool:
         """Whether it is of this stay."""
-        return said.at >= self._floor or _reaches((said.partition, said.offset), self._began)
+        return fact.at >= self._floor or _reaches((fact.partition, fact.offset), self._began)
 
     def is_closed(self, notices: Iterable[Notice], progress: WardProgress, measured_at: int) -> bool:
         """The last score says it for the moment at which it was made; from there on the times of discharges
@@ -100,12 +100,12 @@ class Stay:
         sayings_here = sorted(filter(self.has, sayings), key=lambda saying: (saying.offset, saying.partition))
         before = [saying for saying in sayings_here if _reaches(place, (saying.partition, saying.offset))]
         for saying in before:
-            where.told(saying.at, saying.unit, saying.bed)
+            where.moved(saying.at, saying.unit, saying.bed)
         if self.score:
             where.scored(self.scored_at, self.score.unit or "", self.score.bed or "")
         for saying in sayings_here:
             if saying not in before:
-                where.told(saying.at, saying.unit, saying.bed)
+                where.moved(saying.at, saying.unit, saying.bed)
         return where
 
     def _concerns(self, notice: Notice, progress: WardProgress) -> bool:
@@ -127,8 +127,8 @@ class Stay:
         place, later = _place(self.score), self.score.observed_at > notice.at
         if notice.partition != place[0]:
             return later
-        told = later or self.score.state.closed is not None
-        return told and _reaches(place, (notice.partition, notice.offset))
+        known = later or self.score.state.closed is not None
+        return known and _reaches(place, (notice.partition, notice.offset))
 
 
 def _place(score: Score) -> Place:

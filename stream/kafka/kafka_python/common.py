@@ -87,7 +87,7 @@ class Contact:
         if _refusal(error) is not None:
             self._refused = error
         else:
-            self._unreachable = unreachable(address, _said(error), advertised=advertised)
+            self._unreachable = unreachable(address, _text(error), advertised=advertised)
 
     def raise_cause(self) -> None:
         """Raises kafka-python's error if the cluster refuses the connection."""
@@ -178,8 +178,8 @@ def translated(error: Exception, doing: str) -> BrokerError:
     """The error of our tree that stands for kafka-python's, while `doing` something to a resource that it
     names."""
     if (refusal := _refusal(error)) is not None:
-        return refusal.error(doing, _said(error))
-    text, kind = f"{doing}: {_said(error)}", _kind(error)
+        return refusal.error(doing, _text(error))
+    text, kind = f"{doing}: {_text(error)}", _kind(error)
     if issubclass(kind, (*_UNAVAILABLE, *_FENCED)):
         return BrokerUnavailable(text)
     return TopicError(text) if issubclass(kind, _TOPIC) else BrokerError(text)
@@ -188,7 +188,7 @@ def translated(error: Exception, doing: str) -> BrokerError:
 def not_done(error: Exception, doing: str, kind: type[EpochError]) -> BrokerError:
     """The same for what belongs to an epoch: lost with it, as `kind`, unless the cluster refuses for good."""
     refusal = _refusal(error)
-    return kind(f"{doing}: {_said(error)}") if refusal is None else refusal.error(doing, _said(error))
+    return kind(f"{doing}: {_text(error)}") if refusal is None else refusal.error(doing, _text(error))
 
 
 def _refusal(error: Exception) -> Refusal | None:
@@ -206,7 +206,7 @@ def _kind(error: Exception) -> type[Exception]:
     return type(error)
 
 
-def _said(error: Exception) -> str:
+def _text(error: Exception) -> str:
     """In one line."""
     return " ".join(str(error).split()) or type(error).__name__
 

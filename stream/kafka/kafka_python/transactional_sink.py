@@ -131,7 +131,7 @@ class KafkaPythonTransactionalSink:
         self._producer = producer
 
     def close(self, *, flush: bool = True) -> None:
-        """As `Sink.close`, but whether `flush` or not, the broker aborts what is not being committed."""
+        """As `Sink.close`, but with or without `flush` the broker aborts what is not being committed."""
         self._drop()
 
     def _finish(self) -> None:

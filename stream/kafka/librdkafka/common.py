@@ -20,7 +20,7 @@ Client = TypeVar("Client")
 log = logging.getLogger("librdkafka")
 """What librdkafka itself says."""
 OF_NO_USE = ("property and will be ignored", "enable.gapless.guarantee is experimental")
-log.addFilter(lambda record: not any(said in record.getMessage() for said in OF_NO_USE))
+log.addFilter(lambda record: not any(phrase in record.getMessage() for phrase in OF_NO_USE))
 warnings.filterwarnings("ignore", r"Producer \w+ failed during close", RuntimeWarning)
 
 _UNAVAILABLE = {
@@ -87,7 +87,7 @@ class Contact:
         if error.fatal():
             self._refusal = translated(error, "the consumer") if self._fatal else None
         elif (refusal := _refusal(error)) is not None:
-            self._refusal = refusal.error("connecting", _said(error))
+            self._refusal = refusal.error("connecting", _text(error))
         elif (broker := _ADDRESS.fullmatch(error.str())) is not None:
             advertised = broker["node"] != "bootstrap"
             self._unreachable = unreachable(broker["at"], broker["why"], advertised=advertised)
@@ -146,8 +146,8 @@ def translated(error: KafkaError, doing: str) -> BrokerError:
     """The error of our tree that stands for librdkafka's, while `doing` something to a resource that it
     names."""
     if (refusal := _refusal(error)) is not None:
-        return refusal.error(doing, _said(error))
-    text = f"{doing}: {_said(error)}"
+        return refusal.error(doing, _text(error))
+    text = f"{doing}: {_text(error)}"
     if error.code() in _UNAVAILABLE or error.code() in _FENCED:
         return BrokerUnavailable(text)
     return TopicError(text) if error.code() in _TOPIC else BrokerError(text)
@@ -156,7 +156,7 @@ def translated(error: KafkaError, doing: str) -> BrokerError:
 def not_done(error: KafkaError, doing: str, kind: type[EpochError]) -> BrokerError:
     """The same for what belongs to an epoch: lost with it, as `kind`, unless the cluster refuses for good."""
     refusal = _refusal(error)
-    return kind(f"{doing}: {_said(error)}") if refusal is None else refusal.error(doing, _said(error))
+    return kind(f"{doing}: {_text(error)}") if refusal is None else refusal.error(doing, _text(error))
 
 
 def close_quietly(producer: Producer) -> None:
@@ -173,20 +173,20 @@ def is_missing(error: KafkaError) -> bool:
 
 def _refusal(error: KafkaError) -> Refusal | None:
     """None if it may pass. A connection that breaks off while it is checked has a code of the check, too."""
-    code, said = error.code(), error.str()
-    if code == KafkaError._SSL or "SSL routines" in said:
-        return Refusal.TLS if _TLS_REFUSED.search(said) else None
-    if code == KafkaError._AUTHENTICATION and "Local: " in said:
+    code, text = error.code(), error.str()
+    if code == KafkaError._SSL or "SSL routines" in text:
+        return Refusal.TLS if _TLS_REFUSED.search(text) else None
+    if code == KafkaError._AUTHENTICATION and "Local: " in text:
         return None
-    if code == KafkaError._AUTHENTICATION and "mechanism" in said and "handshake failed" in said:
+    if code == KafkaError._AUTHENTICATION and "mechanism" in text and "handshake failed" in text:
         return Refusal.MECHANISM
     return _REFUSALS.get(code)
 
 
-def _said(error: KafkaError) -> str:
+def _text(error: KafkaError) -> str:
     """The error in one line. Some errors name the request alone."""
-    said = " ".join(error.str().split())
-    return f"{said} {KafkaError(error.code()).str()}" if said.endswith(":") else said
+    text = " ".join(error.str().split())
+    return f"{text} {KafkaError(error.code()).str()}" if text.endswith(":") else text
 
 
 def numbers(partitions: list[TopicPartition]) -> list[int]:

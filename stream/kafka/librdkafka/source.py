@@ -233,8 +233,8 @@ class LibrdkafkaSource:
         runs callbacks."""
         if not (self._assigned or self._subscribed):
             report = self._consumer.poll(REPORTS_S)
-            if report is not None and (said := report.error()) is not None:
-                failure = translated(said, doing)
+            if report is not None and (reported := report.error()) is not None:
+                failure = translated(reported, doing)
                 if isinstance(failure, RefusalError):
                     return failure
         return self._contact.translated(reason(error), doing)

@@ -242,16 +242,16 @@ def test_zero_has_no_sign() -> None:
 def test_a_bed_is_one_of_its_unit(told, unit, bed):
     where = Whereabouts()
     for said in told:
-        where.told(*said)
+        where.moved(*said)
     assert (where.unit, where.bed) == (unit, bed)
 
 
 def test_what_a_score_says_again_is_not_newer() -> None:
     """A transfer that is reported late, after observations that name no unit, moves the patient."""
     where = Whereabouts()
-    where.told(1, "a", "1")
+    where.moved(1, "a", "1")
     where.scored(10, "a", "1")
-    where.told(5, "b", "2")
+    where.moved(5, "b", "2")
     assert (where.unit, where.bed) == ("b", "2")
     where.scored(11, "a", "3")
     assert (where.unit, where.bed) == ("a", "3")
