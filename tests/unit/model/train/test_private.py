@@ -10,7 +10,7 @@ from model.cells import CELL_NAMES
 from model.errors import RecipeError
 from model.train import public
 from model.train.distributed import ALONE
-from model.train.fit import _loss, fit, mean_loss
+from model.train.fit import _loss, fit
 from model.train.private import Privacy, PrivacyPlan, PrivateGradient, clipped, least_noise, spent
 from model.train.recipe import Recipe
 from model.variables import INDEX, STATIC_RANGES, VARIABLES
