@@ -27,7 +27,7 @@ check: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 unit: setup
-	$(BIN)/pytest -n 2 --dist loadfile tests/unit
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not long" --hypothesis-profile quick tests/unit
 
 coverage: setup
 	$(BIN)/pytest -n 2 --dist loadfile --cov-report term-missing:skip-covered \

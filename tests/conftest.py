@@ -9,7 +9,6 @@ from contextlib import closing
 from itertools import count
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 with warnings.catch_warnings():  # kafka-python reads its schemas in a way that Python 3.11 calls deprecated
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -20,13 +19,12 @@ from stream.kafka.admin import TopicSpec
 from stream.kafka.embedded import EmbeddedBroker
 from stream.kafka.librdkafka.admin import LibrdkafkaAdmin
 from tests.broker.server import NoBroker, any_broker
+from tests.support.examples import register_profiles
 
 MakeTopic = Callable[..., str]
 BROKER = pytest.StashKey[str]()
 
-# How long an example takes says more of what else the machine does than of the test.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+register_profiles()
 
 
 @pytest.fixture(scope="session")

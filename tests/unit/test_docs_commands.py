@@ -177,10 +177,12 @@ def test_every_block_of_shell_is_a_console(page: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--print-config"]], ids=" ".join)
+@pytest.mark.long
 def test_what_needs_nothing_is_run(arguments: list[str]) -> None:
     assert run(sys.executable, "-m", "stream", *arguments)
 
 
+@pytest.mark.long
 def test_the_schemas_are_made_by_the_command_that_the_docs_show(tmp_path: Path) -> None:
     assert ["python", "-m", "tools.schemas"] in [shown.words for shown in SENTENCES]
     run(sys.executable, "-m", "tools.schemas", str(tmp_path))

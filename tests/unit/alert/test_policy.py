@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.alert.policy import AlertState, Policy, decide, step
+from tests.support.examples import tries
 
-PROPERTY = settings(max_examples=150, deadline=None)
+PROPERTY = settings(max_examples=tries(150), deadline=None)
 RISKS = st.sampled_from([0.0, 0.1, 0.39, 0.4, 0.41, 0.49, 0.5, 0.51, 0.9, 1.0, math.nan])
 POLICIES = st.builds(
     Policy, st.just(0.5), st.sampled_from([0.5, 0.8, 1.0]), st.sampled_from([0.0, 1.0, 2.5, 8.0])

@@ -76,6 +76,7 @@ def fuzz(count: int, made: int, seed: int) -> Accounts:
     return accounts
 
 
+@pytest.mark.long
 def test_50_000_mutated_payloads_are_each_accounted_for() -> None:
     accounts = fuzz(50_000, made=1_500, seed=1)
     assert accounts.scores > 5_000

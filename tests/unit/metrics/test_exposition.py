@@ -32,6 +32,8 @@ from tests.broker.server import free_ports
 from tests.flow.flow import Flow, fetch, wait_until
 from tests.unit.model import synthetic
 
+pytestmark = pytest.mark.long
+
 OPEN_METRICS = "application/openmetrics-text;version=1.0.0"
 numbers = count()
 

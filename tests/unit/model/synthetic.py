@@ -9,8 +9,9 @@ from model.features import Normalisation
 from model.risk_model import Calibration, RiskModel, Shape
 from model.train.examples import Examples
 from model.variables import INDEX, NAMES, STATICS, VARIABLES
+from tests.support.examples import tries
 
-PROPERTY = settings(max_examples=40, deadline=None)
+PROPERTY = settings(max_examples=tries(40), deadline=None)
 
 LOW, HIGH = np.array([variable.trained for variable in VARIABLES], dtype=np.float32).T
 

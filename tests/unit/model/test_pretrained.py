@@ -10,6 +10,8 @@ from model.evaluate.horizons import evaluate_offline
 from model.evaluate.offline import step_risks
 from model.train.run import RecordedSet
 
+pytestmark = pytest.mark.long
+
 DATA = Path(os.environ.get("VITALSTREAM_DATA", "../shared/data"))
 SHIPPED = Path(artifact.__file__).parent / "pretrained"
 

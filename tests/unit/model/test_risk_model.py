@@ -40,6 +40,7 @@ def test_a_month_of_events_stays_equal() -> None:
 
 
 @pytest.mark.parametrize("seconds", [20, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.long
 def test_two_days_of_frequent_events_stay_equal(seconds):
     rng = np.random.default_rng(8)
     events = 2 * 24 * 3600 // seconds

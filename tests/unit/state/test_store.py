@@ -12,6 +12,7 @@ from stream.state.changelog import End, Patients
 from stream.state.slots import Slots
 from stream.state.store import StateStore
 from stream.stays.record import STAY
+from tests.support.examples import tries
 
 FRESH = torch.tensor([0.5, -1.0, 0.0])
 PATIENT = st.sampled_from([b"a", b"b", b"c", b"d", b"e", b"f", b"g"])
@@ -101,7 +102,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 TestStore = StoreMachine.TestCase
-TestStore.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestStore.settings = settings(max_examples=tries(60), stateful_step_count=30, deadline=None)
 
 
 def test_more_patients_at_once_than_slots_is_an_error_that_says_so() -> None:

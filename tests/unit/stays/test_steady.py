@@ -15,6 +15,7 @@ from stream.stays.moments import Lanes, Moments, Trace
 from stream.stays.steady import carry_at_once, steady
 from stream.stays.walk import Timeline, carry_in_waves
 from tests.support.events import PERIODS, Event, Still, Ward, columns
+from tests.support.examples import tries
 
 NAMED = [("e", "icu", "1"), ("e", "", ""), ("", "icu", "1"), ("", "", "")]
 RARE = ["late", "ahead", "elsewhere", "again", "much later", *list(Kind)[1:]]
@@ -66,7 +67,7 @@ def batch(log: Sequence[Event], before: int) -> tuple[np.ndarray, Lanes, Moments
 
 
 @given(logs(), st.integers(4, 16))
-@settings(max_examples=300)
+@settings(max_examples=tries(300))
 def test_whoever_is_steady_ends_as_wave_by_wave_after_the_same_timeline(
     log: list[Event], before: int
 ) -> None:

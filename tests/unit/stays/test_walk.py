@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stream.columns.events import Code, Kind, hashed
 from stream.stays.record import VITALS
 from tests.support.events import Event, Still, Ward
+from tests.support.examples import tries
 from tests.support.stays import Patient, Truth
 
 MODEL = Still()
@@ -63,7 +64,7 @@ def meant(patient: Patient) -> dict[str, object]:
 
 
 @given(LOGS, CUTS)
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=tries(600), deadline=None)
 def test_the_stays_are_what_the_events_mean_one_after_the_other(log: list[Event], cuts: list[int]) -> None:
     ward, truth = Ward(MODEL), Truth()
     said = [truth.take(event, event.id or f"offset {offset}") for offset, event in enumerate(log)]
@@ -102,7 +103,7 @@ def test_any_order_of_one_stay_ends_as_the_sorted_one(examples: int) -> None:
     expected = after(STAY)
 
     @given(st.permutations(STAY), st.sets(st.integers(1, len(STAY)), max_size=4))
-    @settings(max_examples=examples)
+    @settings(max_examples=tries(examples))
     def shuffled(log: list[Event], cuts: set[int]) -> None:
         assert after(log, *cuts) == expected
 
@@ -134,7 +135,7 @@ def test_any_order_of_two_stays_ends_in_the_second(encounters: bool, ended: bool
     expected = after(sorted_log)
 
     @given(st.permutations(sorted_log), st.sets(st.integers(1, len(sorted_log)), max_size=3))
-    @settings(max_examples=examples)
+    @settings(max_examples=tries(examples))
     def shuffled(log: list[Event], cuts: set[int]) -> None:
         assert after(log, *cuts) == expected
 
@@ -162,7 +163,7 @@ RESET = st.builds(
 
 
 @given(st.lists(st.tuples(st.integers(0, 11), RESET), min_size=1, max_size=6), CUTS, st.booleans())
-@settings(max_examples=200)
+@settings(max_examples=tries(200))
 def test_what_a_reset_clock_dates_long_ago_changes_nothing(
     faults: list[tuple[int, Event]], cuts: list[int], encounters: bool
 ) -> None:
@@ -180,7 +181,7 @@ def test_what_a_reset_clock_dates_long_ago_changes_nothing(
 
 
 @given(st.data(), st.booleans())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(300), deadline=None)
 def test_a_window_that_is_sent_again_changes_nothing(data: st.DataObject, closed: bool) -> None:
     log = [Event(**(vars(event) | {"id": f"id {row}"})) for row, event in enumerate(two_stays(False))]
     log = [*log, *[Event("a", 61 + row, {"HR": 100.0 + row}, id=f"more {row}") for row in range(12)]]

@@ -16,13 +16,14 @@ from stream.columns.scores import Scores
 from stream.settings import SHIPPED_MODEL
 from stream.stays.record import VITALS
 from tests.support.events import EXPIRE_AFTER_MS, GRACE_MS, Event, Ward, columns, small_model
+from tests.support.examples import tries
 from tests.support.logs import CUTS, LOG, MEASURED, STATICS, TWO_DAYS, logs, one_by_one
 
 MODEL, WIDE = small_model(), small_model(wide=6)
 
 
 @given(LOG, CUTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_batches_slots_and_reuse_do_not_change_a_score(log: list[Event], cuts: list[int]) -> None:
     assert Ward(MODEL).risks(log, *cuts) == pytest.approx(one_by_one(MODEL, log), abs=1e-5)
 
@@ -49,7 +50,7 @@ def _told(scores: Scores) -> dict[int, list[object]]:
 
 
 @given(LOG, CUTS, st.sampled_from([0.0, 0.5]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=tries(30), deadline=None)
 def test_explanations_do_not_depend_on_the_batch(log: list[Event], cuts: list[int], threshold: float) -> None:
     ward = Ward(WIDE, explain=partial(contributors, WIDE), explain_from=threshold)
     told: dict[int, list[object]] = {}
@@ -68,7 +69,7 @@ def test_explanations_do_not_depend_on_the_batch(log: list[Event], cuts: list[in
 
 
 @given(LOG, CUTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=tries(60), deadline=None)
 def test_eviction_does_not_change_a_score(log: list[Event], cuts: list[int]) -> None:
     distinct = max((len({(e.partition, e.patient) for e in log}), 1))
     edges = [*range(3, len(log), 3), *cuts]
@@ -78,7 +79,7 @@ def test_eviction_does_not_change_a_score(log: list[Event], cuts: list[int]) -> 
 
 
 @given(logs(TWO_DAYS), CUTS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 def test_a_patients_scores_are_the_same_with_and_without_the_others(
     log: list[Event], cuts: list[int]
 ) -> None:
@@ -93,7 +94,7 @@ def test_a_patients_scores_are_the_same_with_and_without_the_others(
 
 
 @given(st.lists(st.tuples(st.integers(0, 300), MEASURED), min_size=1, max_size=30), STATICS, CUTS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 def test_the_stream_equals_the_whole_sequence_forward_pass(stay, statics, cuts) -> None:
     minutes = np.cumsum([gap for gap, _ in stay])
     log = [Event("a", int(minutes[0]), kind=Kind.ADMISSION, statics=statics)]

@@ -15,6 +15,7 @@ from stream.synthetic.faults import AS_IN_LIFE, Faulty, Shares
 from stream.synthetic.scenario import Scenario
 from stream.synthetic.simulator import Ward
 from stream.synthetic.spoiling import UNREADABLE
+from tests.support.examples import tries
 
 START = 1_700_000_000_000
 HOUR = 3_600_000
@@ -44,8 +45,9 @@ def ids(events):
     return [json.loads(value)["event_id"] for _, value, _ in events]
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=tries(10))
 @given(limit=st.integers(1, 60), seed=st.integers(0, 99))
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_bytes_however_events_are_asked_for(limit, seed):
     few, all_ = Faulty(ward(seed), OFTEN, seed), Faulty(ward(seed), OFTEN, seed)
     until = START + HOUR

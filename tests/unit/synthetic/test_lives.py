@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from stream.cli.demo import HISTORY_HOURS, before, newcomers
 from stream.synthetic.scenario import Scenario
 from stream.synthetic.simulator import Ward
+from tests.support.examples import tries
 from tests.unit.synthetic.lives import arrests, news2, read, stays
 
 START = 1_700_000_000_000
@@ -40,7 +41,7 @@ def test_a_stable_patient_has_a_news2_of_2_at_most_and_is_awake_on_room_air(seed
         assert values["low"] < 0.02 * values["all"]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=tries(20), deadline=None)
 @given(seed=st.integers(0, 2**32), patients=st.integers(1, 30), interval=st.sampled_from([30.0, 60.0, 900.0]))
 def test_every_stay_begins_with_an_admission_and_nothing_follows_its_discharge(seed, patients, interval):
     batch = Ward(patients, seed, START, interval, BUSY).tick(START + 6 * HOUR)

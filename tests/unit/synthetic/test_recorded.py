@@ -134,6 +134,7 @@ def test_a_number_is_short_and_reads_back_as_the_same_float32(number):
 @pytest.mark.skipif(
     not (DATA / "physionet2012").is_dir(), reason="PhysioNet 2012 is not under VITALSTREAM_DATA"
 )
+@pytest.mark.long
 def test_physionet_is_replayed_whole() -> None:
     recorded_stays = physionet2012.read(DATA, "b")
     chosen = recorded_stays.select(np.arange(0, len(recorded_stays), 40))

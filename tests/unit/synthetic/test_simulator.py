@@ -14,6 +14,7 @@ from stream.synthetic.patients import SILENCEABLE
 from stream.synthetic.physiology import TRAITS, Course
 from stream.synthetic.scenario import Scenario
 from stream.synthetic.simulator import Ward
+from tests.support.examples import tries
 
 START = 1_700_000_000_000
 HOUR = 3_600_000
@@ -30,7 +31,7 @@ def taken(source, steps):
     return keys, values, np.concatenate([batch.timestamps for batch in batches]).tolist()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     patients=st.integers(1, 40),
@@ -57,12 +58,13 @@ def test_every_event_is_a_valid_patient_event_with_plausible_values_only(seed, p
                 assert STATIC_RANGES[name].low <= static[name] <= STATIC_RANGES[name].high
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=tries(25), deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     steps=st.lists(st.integers(0, 400_000), min_size=1, max_size=6).map(sorted),
     limit=st.integers(1, 9),
 )
+@pytest.mark.long
 def test_the_same_seed_gives_the_same_events_however_they_are_asked_for(seed, steps, limit):
     at_once = taken(ward(seed=seed), steps[-1:])
     assert taken(ward(seed=seed), steps) == at_once

@@ -12,6 +12,7 @@ from stream.ward import patient as patients
 from stream.ward.board import Board
 from stream.ward.screen import as_object
 from stream.worker import assembly
+from tests.support.examples import tries
 from tests.support.memory import as_log, run_through
 from tests.unit.ward.boards import MINUTE, START, event, records, with_headers
 
@@ -109,7 +110,7 @@ def enough_room():
     st.lists(happened(), min_size=20, max_size=60),
     st.lists(st.lists(st.integers(0, 2), max_size=150), min_size=1, max_size=5),
 )
-@settings(max_examples=30)
+@settings(max_examples=tries(30))
 def test_the_board_shows_the_open_stays_and_nothing_refused(log, readings):
     log = [*log, BYSTANDER]
     scores, letters = scored(log)
@@ -123,7 +124,7 @@ def test_the_board_shows_the_open_stays_and_nothing_refused(log, readings):
 
 
 @given(st.lists(happened(), min_size=20, max_size=60), st.integers(1, 40))
-@settings(max_examples=20)
+@settings(max_examples=tries(20))
 def test_a_board_that_starts_in_the_middle_goes_by_what_it_finds(log, last):
     """Who was scored since, and after every discharge that it finds, is there if the stay is open, and only
     then."""

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from stream.columns.events import Code, Kind
 from tests.support.events import Event, Ward, small_model
+from tests.support.examples import tries
 from tests.support.logs import CUTS, TWO_DAYS, logs, one_by_one
 
 MODEL = small_model()
@@ -35,7 +36,7 @@ class Poisoned:
 
 
 @given(logs(TWO_DAYS), CUTS, st.sets(st.integers(0, 39), min_size=1, max_size=6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=tries(40), deadline=None)
 def test_what_would_poison_a_slot_is_refused_and_leaves_no_trace(
     log: list[Event], cuts: list[int], bad: set[int]
 ) -> None:

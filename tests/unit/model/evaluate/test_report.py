@@ -18,6 +18,8 @@ from model.evaluate.page import Section, boxes, bullets, numbered, paragraphs, p
 from model.evaluate.report import write
 from tests.unit.model.evaluate.made import statics, ward
 
+pytestmark = pytest.mark.long
+
 SECTIONS = [
     "In short",
     "Ranking",

@@ -12,6 +12,8 @@ from model.train.fit import fit, mean_loss
 from model.train.recipe import Recipe
 from tests.unit.model import synthetic
 
+pytestmark = pytest.mark.long
+
 RECIPE = Recipe(hidden_size=8, epochs=4, batch_size=4, learning_rate=0.01, average_decay=0.9, folds=0)
 
 

@@ -16,6 +16,8 @@ from model.train.recipe import Recipe
 from model.variables import INDEX, STATIC_RANGES, VARIABLES
 from tests.unit.model import synthetic
 
+pytestmark = pytest.mark.long
+
 RECIPE = Recipe(hidden_size=8, epochs=2, batch_size=10, learning_rate=0.02, average_decay=0.5, folds=0)
 NOISELESS = PrivacyPlan(epsilon=8, delta=1e-3, clip=0.5, noise_multiplier=0, sample_rate=0.25, steps=8)
 EXAMPLES, OTHERS = synthetic.learnable(40), synthetic.learnable(50, seed=1)

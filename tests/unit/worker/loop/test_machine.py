@@ -29,6 +29,7 @@ from stream.state.changelog import Changelog
 from stream.worker import assembly
 from stream.worker.pipeline import Pipeline
 from tests.support.armed import CANARY
+from tests.support.examples import tries
 from tests.unit.worker.loop.cluster import Cluster, Died
 from tests.unit.worker.loop.ward import PARTITIONS, PATIENTS, Ward
 from tests.unit.worker.loop.worker import DEAD_LETTERS, INPUT, SCORES, MemoryWorker
@@ -235,7 +236,7 @@ def asks_the_group_always(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("machine", [ExactlyOnceLoop, AtLeastOnceLoop])
 def test_the_loop_publishes_what_it_must_whatever_happens(machine: type[Loop]) -> None:
-    run(machine, EXAMPLES)
+    run(machine, tries(EXAMPLES))
 
 
 def commits_what_failed(pipeline: Pipeline) -> None:

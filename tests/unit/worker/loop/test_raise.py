@@ -119,6 +119,7 @@ def try_all(guarantee: str, most: int, set_trap: Callable[[Trap], None]) -> int:
 
 
 @pytest.mark.parametrize("guarantee", GUARANTEES)
+@pytest.mark.long
 def test_whatever_raises_the_next_worker_makes_it_good(
     guarantee: str, set_trap: Callable[[Trap], None]
 ) -> None:
