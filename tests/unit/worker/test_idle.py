@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from stream.errors import BrokerError, BrokerUnavailable
+from stream.kafka.memory import Cluster, MemorySource
 from stream.worker import idle
 from stream.worker.idle import JOIN_TIMEOUT_S, STALLED_S, Backlog, UntilIdle
 from stream.worker.lifecycle import WorkerState
-from tests.unit.worker.loop.cluster import Cluster, Member
 
 QUIET = 5.0
 
@@ -119,7 +119,7 @@ def test_a_group_that_cannot_be_asked_for_a_moment_is_asked_again() -> None:
         night.ends_within(STALLED_S + 20)
 
 
-class Marked(Member):
+class Marked(MemorySource):
     """A source of which the end of partition 0 is one marker of a transaction after the last record."""
 
     def end_offsets(self, partitions: list[int]) -> dict[int, int]:  # type: ignore[override]

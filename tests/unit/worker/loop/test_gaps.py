@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from stream.errors import GapError
+from stream.kafka.memory import Cluster
 from stream.state.restore import Rules
 from stream.worker import assembly
-from tests.unit.worker.loop.cluster import Cluster
 from tests.unit.worker.loop.ward import PARTITIONS, Ward
 from tests.unit.worker.loop.worker import INPUT, SCORES, work
 

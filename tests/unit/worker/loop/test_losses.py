@@ -8,8 +8,8 @@ import pytest
 
 from stream import failpoints
 from stream.errors import CommitError
+from stream.kafka.memory import Cluster
 from stream.worker.pipeline import LOST_EPOCHS_IN_A_ROW
-from tests.unit.worker.loop.cluster import Cluster
 from tests.unit.worker.loop.test_raise import night
 from tests.unit.worker.loop.ward import PARTITIONS, Ward
 from tests.unit.worker.loop.worker import DEAD_LETTERS, INPUT, SCORES, work

@@ -25,12 +25,12 @@ from stream.columns.records import Outgoing
 from stream.commit import committer
 from stream.errors import EpochError, ThreadError
 from stream.failpoints import NAMES
+from stream.kafka.memory import Cluster, Died
 from stream.state.changelog import Changelog
 from stream.worker import assembly
 from stream.worker.pipeline import Pipeline
 from tests.support.armed import CANARY
 from tests.support.examples import tries
-from tests.unit.worker.loop.cluster import Cluster, Died
 from tests.unit.worker.loop.ward import PARTITIONS, PATIENTS, Ward
 from tests.unit.worker.loop.worker import DEAD_LETTERS, INPUT, SCORES, MemoryWorker
 

@@ -8,9 +8,9 @@ import pytest
 
 from stream import failpoints
 from stream.errors import ThreadError
+from stream.kafka.memory import Cluster
 from stream.worker.lifecycle import WorkerState
 from tests.support.armed import CANARY
-from tests.unit.worker.loop.cluster import Cluster
 from tests.unit.worker.loop.ward import PARTITIONS, PATIENTS, Ward
 from tests.unit.worker.loop.worker import DEAD_LETTERS, INPUT, SCORES, MemoryWorker
 

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from model.variables import INDEX
+from stream.kafka.memory import Cluster, Record
 from stream.kafka.topics import partition_of
 from stream.stays.record import REMEMBERED
 from stream.stays.walk import MS_PER_HOUR
-from tests.unit.worker.loop.cluster import Cluster, Record
 
 PARTITIONS = 2
 EXPIRE_H, GRACE_H = 72, 0

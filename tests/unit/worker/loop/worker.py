@@ -6,12 +6,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from stream.kafka.memory import Cluster, MemorySource
 from stream.settings import load
 from stream.worker import assembly
 from stream.worker.lifecycle import WorkerState
 from stream.worker.pipeline import Pipeline
 from stream.worker.worker import Worker
-from tests.unit.worker.loop.cluster import CLUSTERS, Cluster, Member
+from tests.unit.worker.loop.cluster import CLUSTERS
 from tests.unit.worker.loop.ward import EXPIRE_H, GRACE_H, PARTITIONS
 
 RESTORE_TIMEOUT_S = 5.0
@@ -41,7 +42,7 @@ class MemoryWorker:
         self.cluster = cluster
         self.pipeline: Pipeline = Worker(load(own | flags, environment={})).pipeline
         self.source = self.pipeline.source
-        self.member: Member = getattr(self.source, "_port", self.source)
+        self.member: MemorySource = getattr(self.source, "_port", self.source)
 
     def join(self) -> None:
         self.source.subscribe(INPUT, assembly.watched("rebalance", self.pipeline), held=True)
