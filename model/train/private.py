@@ -188,9 +188,11 @@ class PrivateGradient:
         sums = [torch.zeros_like(parameter) for parameter in self._parameters]
         for patient in patients:
             gradient = torch.autograd.grad(self._loss(int(patient)), self._parameters)
-            torch._foreach_add_(sums, clipped(gradient, self._plan.clip))
+            for part, own in zip(sums, clipped(gradient, self._plan.clip), strict=True):
+                part.add_(own)
         if self._group.is_main:
-            torch._foreach_add_(sums, [self._noise(part) for part in sums])
+            for part in sums:
+                part.add_(self._noise(part))
         self._group.add(sums)
         for parameter, part in zip(self._parameters, sums, strict=True):
             parameter.grad = part / self._expected
