@@ -237,8 +237,8 @@ def test_a_report_of_a_file_of_scores(ward):
 def test_a_report_without_threshold_and_patients(ward):
     found = report(ward)
     assert found["alerts"] is None and found["subgroups"] == []
-    assert "not of the model in" in told(ward, "--report", ward / "out")
-    assert "not of the model in" not in told(ward, "--report", ward / "out", "--threshold", "0.5")
+    assert "did not make the scores" in told(ward, "--report", ward / "out")
+    assert "did not make the scores" not in told(ward, "--report", ward / "out", "--threshold", "0.5")
 
 
 @pytest.mark.parametrize("flag", ["--threshold=0.5", "--patients=patients.csv"])

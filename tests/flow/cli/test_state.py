@@ -206,7 +206,7 @@ def rewrite(state: States, change: Callable[[Patients], Any], new_id: bytes | No
 
 
 @pytest.mark.parametrize(
-    "fault", ["flipped", "row", "stay", "ahead", "missing", "surplus", "foreign", "mark"]
+    "fault", ["flipped", "row", "stay", "ahead", "missing", "surplus", "foreign", "checkpoint"]
 )
 def test_what_is_wrong_is_found_and_counted_without_ids(states: Any, fault: str) -> None:
     state = states(partitions=1)
