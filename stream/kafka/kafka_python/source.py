@@ -128,15 +128,12 @@ class KafkaPythonSource:
             raise CommitError("committing needs a consumer group")
         if foreign := sorted(offsets.keys() - self._owned):
             raise CommitError(f"{self._topic}: partitions {foreign} are not owned")
-        wanted = {
-            TopicPartition(self._topic, partition): OffsetAndMetadata(at) for partition, at in offsets.items()
-        }
+        wanted = {at: OffsetAndMetadata(offsets[at.partition]) for at in self._coordinates(offsets)}
         try:
             self._consumer.commit(wanted, timeout_ms=REQUEST_TIMEOUT_MS)
         except KafkaError as error:
-            raise not_done(
-                error, f"committing offsets of {self._topic}{self._in_group()}", CommitError
-            ) from error
+            doing = f"committing offsets of {self._topic}{self._in_group()}"
+            raise not_done(error, doing, CommitError) from error
 
     def group_metadata(self) -> Any:
         """Raises `CommitError` if the group has removed this member: without a generation the broker would
@@ -168,13 +165,9 @@ class KafkaPythonSource:
 
     def ended(self) -> set[int]:
         ends = self.end_offsets(self.assignment())
-        at = {
-            partition: self._request(self._consumer.position, TopicPartition(self._topic, partition))
-            for partition in ends
-        }
-        return {
-            partition for partition, end in ends.items() if at[partition] is not None and at[partition] >= end
-        }
+        positions = [self._request(self._consumer.position, at) for at in self._coordinates(ends)]
+        pairs = zip(ends.items(), positions, strict=True)
+        return {partition for (partition, end), at in pairs if at is not None and at >= end}
 
     def partition_count(self, topic: str) -> int:
         try:

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -74,3 +75,11 @@ def states(vitalstream: Vitalstream, make_flow: Any) -> Callable[..., States]:  
         return States(vitalstream, make_flow(*arguments, transaction_timeout=1, **flags))
 
     return make
+
+
+@pytest.fixture
+def outcomes(tmp_path: Path) -> Path:
+    """Four patients whose ends are known, and one without scores."""
+    path = tmp_path / "outcomes.csv"
+    path.write_text("RecordID,Survival,In-hospital_death\n1,-1,0\n2,-1,0\n3,2,1\n4,3,1\n5,-1,0\n")
+    return path
