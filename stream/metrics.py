@@ -86,7 +86,9 @@ class Metrics:
         self.silences = count(
             "stays_ended_by_silence", "Stays that a long gap in a patient's own time ended."
         )
-        self.expired = count("patients_expired", "Patients whose state was dropped after long silence.")
+        self.expired = count(
+            "patients_expired", "Patients whose state was dropped: long silent, or discharged."
+        )
         self.thread_failures = count(
             "thread_failures", "Failures of a background thread of the worker.", ["thread"]
         )

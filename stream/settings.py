@@ -20,7 +20,8 @@ SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "model" / "pretrained"
 
 
 class Settings(BaseSettings):
-    """Each is `VITALSTREAM_<NAME>` in the environment, `<name>` in the file and `--<name>` as a flag."""
+    """Each is `VITALSTREAM_<NAME>` in the environment and `<name>` in the file; all but the secrets and
+    `client_overrides` are flags, too, with dashes."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, allow_inf_nan=False

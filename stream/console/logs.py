@@ -29,7 +29,7 @@ def start_logging(level: str, log_format: Literal["auto", "json", "text"]) -> No
 
 
 def _formatter(stamp: Processor, render: Processor) -> ProcessorFormatter:
-    """Takes the records of the standard library, in which the clients and we ourselves log."""
+    """Takes the records of the standard library, that the clients and this package write."""
     return ProcessorFormatter(
         processors=[
             add_log_level,

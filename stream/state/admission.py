@@ -15,7 +15,8 @@ from stream.state.store import StateStore
 @dataclass(frozen=True, slots=True)
 class Admitted:
     """events: those to step. slots: int64 [N], of their patients. stream_times: int64 [N], ms.
-    refused: what happened too long ago. applied: how many the state held already."""
+    refused: what happened too long ago. applied: how many are left out, since the state
+    holds them already."""
 
     events: Events
     slots: Slot

@@ -1,4 +1,4 @@
-"""The only wiring: builds the stages from the settings."""
+"""Wires a worker's pipeline from the settings."""
 
 from __future__ import annotations
 
@@ -21,10 +21,7 @@ from stream.commit.committer import AtLeastOnce, Committer, ExactlyOnce, Guarant
 from stream.decode.decoder import Decoder
 from stream.drift.monitor import DriftMonitor, NullDriftMonitor
 from stream.encode.scores import ScoreEncoder
-from stream.errors import (
-    ModelError,
-    SettingsError,
-)
+from stream.errors import ModelError, SettingsError
 from stream.failpoints import watched
 from stream.kafka.clients import make_sink, make_source, make_transactional_sink
 from stream.kafka.sink import Sink
@@ -51,7 +48,7 @@ log = logging.getLogger(__name__)
 Part = TypeVar("Part")
 
 
-def _same(part: Part) -> Part:
+def _unchanged(part: Part) -> Part:
     return part
 
 
@@ -73,13 +70,13 @@ def load_model(settings: Settings) -> RiskModel:
 
 @dataclass(frozen=True)
 class Variant:
-    """What a worker has in other ways than the settings say. Each gets what they say, and returns what takes
-    its place; `follows` as in `Pipeline`."""
+    """What differs from the settings. Each callable takes the part that the settings would give, and returns
+    its replacement; `follows` as in `Pipeline`."""
 
-    source: Callable[[Source], Source] = _same
-    decoder: Callable[[Decoding], Decoding] = _same
-    encoder: Callable[[Encoder], Encoder] = _same
-    sink: Callable[[Sink], Sink] = _same
+    source: Callable[[Source], Source] = _unchanged
+    decoder: Callable[[Decoding], Decoding] = _unchanged
+    encoder: Callable[[Encoder], Encoder] = _unchanged
+    sink: Callable[[Sink], Sink] = _unchanged
     follows: bool = False
 
 

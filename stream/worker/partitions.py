@@ -61,13 +61,13 @@ class Partitions:
             self._start(restored)
 
     def readable(self, polled: Records) -> Records:
-        """The records of running partitions: what was polled before a partition was forgotten is not."""
+        """The records of running partitions, without those polled before a partition was forgotten."""
         if self.running == self.assigned:
             return polled
         return polled.keep(np.isin(polled.partitions, sorted(self.running)))
 
     def forget_all(self) -> list[int]:
-        """Hold them, and drop their states and what of them is to be committed; which they are."""
+        """Hold all assigned partitions, drop their states and open offsets, and return them."""
         owned = sorted(self.assigned)
         self._source.hold(owned)
         self._forget(owned)

@@ -32,7 +32,7 @@ IDLE_POLL_S = 0.1
 
 class Pipeline:
     """One worker's loop, on one thread. It is the source's `RebalanceListener`, and a context that closes
-    clean, or dirty if it is left by an exception.
+    cleanly, or dirtily if it is left by an exception.
 
         assigned ──▶ restoring ──▶ running ──▶ revoked: the epoch is ended, then released
                         ▲             │   └──▶ lost: released
@@ -42,8 +42,8 @@ class Pipeline:
     begins a new producer, which fences the old one, and all partitions are restored. If anything else is
     raised, whatever it is, the worker has failed: it commits nothing of the open epoch, and ends.
 
-    tidy: called about once a second, between two batches. follows: the source gives nothing that another
-    group has yet to commit, and may be silent for that.
+    tidy: called about once a second, between two batches. follows: the source waits for what another group
+    commits, so that it may be silent for long.
     """
 
     def __init__(
@@ -214,11 +214,14 @@ class Pipeline:
     def _lose(self, error: EpochError, *, counted: bool = True) -> None:
         """The epoch is not committed, or nobody knows: discard it in the next turn. Raises `error` if the
         worker is closing, or if it lost too many in a row. counted: whether the epoch held anything."""
+        if self.state is WorkerState.FAILED:
+            raise error
         epochs = self._committer.epochs
-        self._lost_in_a_row = 1 if epochs > self._committed_at_loss else self._lost_in_a_row + counted
+        self._lost_in_a_row = counted + (0 if epochs > self._committed_at_loss else self._lost_in_a_row)
         self._lost, self._committed_at_loss = error, epochs
         self.metrics.epochs_lost.inc()
         if self.state is WorkerState.CLOSING or self._lost_in_a_row > LOST_EPOCHS_IN_A_ROW:
+            self._fail(error)
             raise error
         if self.state is WorkerState.RUNNING:
             self._become(WorkerState.RECOVERING)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from stream.columns.records import Headers, Outgoing
 from stream.errors import CommitError
@@ -15,12 +15,15 @@ class Died(Exception):
     """A producer is gone in the middle of its records."""
 
 
+Outcome = Literal["committed", "refused", "unknown"]
+
+
 class Member(Protocol):
     """What the group needs of a `MemorySource`.
 
     news: what the group has decided and the member has not heard yet: `assigned`, `revoked` or `lost`, the
-    partition, and who is to have it next. owned: the partitions that it knows to be its own. alive: whether
-    it has a session."""
+    partition, and who is to have it next. owned: the partitions that it knows to be its own. alive:
+    false once it has died or is closed."""
 
     news: list[tuple[str, int, Member | None]]
     owned: set[int]
@@ -49,8 +52,8 @@ class Cluster:
     before it.
 
     Faults that its user may set: next_commits, what becomes of the next commits, each `committed`, `refused`
-    or `unknown` (committed, but the client does not hear it). torn: how many of the next changelog records of
-    a `MemorySink` are delivered before it raises `Died`.
+    or `unknown` (committed, but the client does not hear it). torn: how many records of the next send to a
+    changelog a `MemorySink` delivers before it raises `Died`.
     """
 
     partitions: int
@@ -58,7 +61,7 @@ class Cluster:
     logs: dict[str, list[list[Record]]] = field(init=False)
     offsets: dict[int, int] = field(default_factory=dict)
     owners: dict[int, Member] = field(default_factory=dict)
-    next_commits: list[str] = field(default_factory=list)
+    next_commits: list[Outcome] = field(default_factory=list)
     torn: int | None = None
     epochs: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
@@ -95,9 +98,11 @@ class Cluster:
     def take_all(self, member: Member) -> None:
         """The member's session is over: it learns it in its next poll."""
         mine = [partition for partition, owner in self.owners.items() if owner is member]
+        heirs = {partition: heir for _, partition, heir in member.news if heir is not None}
         member.news = [("lost", partition, None) for partition in sorted(member.owned)]
         for partition in mine:
             del self.owners[partition]
+            self.give(partition, heirs.get(partition))
 
 
 def rows(outgoing: Outgoing) -> list[Record]:

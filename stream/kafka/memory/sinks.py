@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from stream.columns.records import Outgoing
-from stream.errors import CommitError
+from stream.errors import CommitError, DeliveryError
 from stream.kafka.memory.cluster import Cluster, Died, Record, rows
 
 
 class MemorySink:
-    """A `Sink` whose records are in the log, in order, once they are flushed or served; a crash loses what is
-    queued. Of the next changelog records `cluster.torn` are delivered, and then it dies."""
+    """A `Sink` whose records are in the log, in order, once they are flushed or serviced; a crash loses what
+    is queued. Of the next changelog records `cluster.torn` are delivered, and then it dies."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -61,6 +62,8 @@ class MemoryTransactionalSink:
 
     def send(self, outgoing: Outgoing, on_acknowledged: Callable[[], None] | None = None) -> None:
         self._finish()
+        if self._epoch is None:
+            raise DeliveryError("nothing may be sent before a reset")
         self._records.append((outgoing.topic, rows(outgoing)))
         if on_acknowledged:
             self._calls.append(on_acknowledged)
@@ -74,7 +77,7 @@ class MemoryTransactionalSink:
         on_committed: Callable[[], None] | None = None,
     ) -> None:
         self.send(last(), on_committed)
-        outcome = self._cluster.next_commits.pop(0) if self._cluster.next_commits else "committed"
+        outcome: str = self._cluster.next_commits.pop(0) if self._cluster.next_commits else "committed"
         if self._epoch != self._cluster.epochs[self._id]:
             outcome = "fenced"
         if outcome in ("committed", "unknown"):
@@ -88,7 +91,8 @@ class MemoryTransactionalSink:
         self._records, self._outcome = [], outcome
 
     def abort(self) -> None:
-        self._records, self._calls, self._outcome = [], [], None
+        self._finish()
+        self._records, self._calls = [], []
 
     def service(self) -> None:
         self._finish()
@@ -97,12 +101,14 @@ class MemoryTransactionalSink:
         self._finish()
 
     def reset(self) -> None:
-        self._records, self._calls, self._outcome = [], [], None
+        self.close()
         self._cluster.epochs[self._id] += 1
         self._epoch = self._cluster.epochs[self._id]
 
     def close(self, *, flush: bool = True) -> None:
-        self.abort()
+        with suppress(CommitError):
+            self.abort()
+        self._records, self._calls, self._epoch = [], [], None
 
     def _finish(self) -> None:
         outcome, self._outcome = self._outcome, None
@@ -110,6 +116,7 @@ class MemoryTransactionalSink:
             return
         calls, self._calls = self._calls, []
         if outcome != "committed":
+            self._epoch = None
             raise CommitError(f"the epoch is {outcome}")
         for call in calls:
             call()

@@ -12,6 +12,8 @@ from stream.errors import CommitError
 from stream.kafka.memory.cluster import Cluster, Member, Record
 from stream.kafka.source import RebalanceListener
 
+EARLIEST, END = -2, -1
+
 
 class MemorySource:
     """A `Source` in the group, or outside of it with `assign`. `poll` runs what the group has decided,
@@ -25,20 +27,21 @@ class MemorySource:
         self._listener: RebalanceListener | None = None
         self._positions: dict[int, int] = {}
         self._paused: set[int] = set()
-        self._topic = ""
+        self._topic, self._held = "", False
 
     def subscribe(self, topic: str, listener: RebalanceListener, *, held: bool = False) -> None:
-        self._topic, self._listener = topic, listener
+        self._topic, self._listener, self._held = topic, listener, held
 
     def assign(self, topic: str, offsets: Mapping[int, int]) -> None:
-        self._topic, self._positions = topic, _not_before_the_first(offsets)
+        self._topic = topic
+        self._positions = self._resolved(offsets)
 
     def hold(self, partitions: Sequence[int]) -> None:
         for partition in partitions:
             self._positions.pop(partition, None)
 
     def start(self, offsets: Mapping[int, int]) -> None:
-        self._positions |= _not_before_the_first(offsets)
+        self._positions |= self._resolved(offsets)
 
     def poll(self, max_records: int, timeout: float) -> Records:
         while self.news:
@@ -61,10 +64,17 @@ class MemorySource:
             HeaderColumn([record for _, _, record in rows], lambda record: record.headers or []),
         )
 
+    def _resolved(self, offsets: Mapping[int, int]) -> dict[int, int]:
+        ends = self.end_offsets(list(offsets))
+        named = {EARLIEST: dict.fromkeys(offsets, 0), END: ends}
+        return {partition: named.get(offset, offsets)[partition] for partition, offset in offsets.items()}
+
     def _hear(self, what: str, partition: int, successor: Member | None) -> None:
         assert self._listener is not None
         if what == "assigned":
             self.owned.add(partition)
+            if not self._held:
+                self._positions[partition] = self.cluster.offsets.get(partition, 0)
             self._listener.on_assigned([partition])
             return
         if partition not in self.owned:
@@ -127,14 +137,10 @@ class MemorySource:
     def close(self) -> None:
         if self._listener is None:
             return
-        self.news = [("revoked", partition, None) for partition in sorted(self.owned)]
+        heirs = {partition: heir for _, partition, heir in self.news if heir is not None}
+        self.news = [("revoked", partition, heirs.get(partition)) for partition in sorted(self.owned)]
         try:
             while self.news:
                 self._hear(*self.news.pop(0))
         finally:
             self.die()
-
-
-def _not_before_the_first(offsets: Mapping[int, int]) -> dict[int, int]:
-    """-2 means the earliest."""
-    return {partition: max(offset, 0) for partition, offset in offsets.items()}

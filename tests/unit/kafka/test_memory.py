@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from stream.columns.records import Outgoing
-from stream.errors import CommitError
+from stream.errors import CommitError, DeliveryError
 from stream.kafka.memory import Cluster, Died, MemorySink, MemorySource, MemoryTransactionalSink
+from stream.kafka.memory.cluster import Outcome
 from stream.kafka.sink import Sink, TransactionalSink
 from stream.kafka.source import Source
 
@@ -123,7 +124,7 @@ def test_a_torn_sink_delivers_a_part_of_the_changelog_and_is_gone(cluster: Clust
     [("committed", "ab", {0: 5}), ("unknown", "ab", {0: 5}), ("refused", "", {})],
 )
 def test_a_transaction_is_there_as_a_whole_or_not_at_all(
-    cluster: Cluster, outcome: str, text: str, offsets: dict[int, int]
+    cluster: Cluster, outcome: Outcome, text: str, offsets: dict[int, int]
 ) -> None:
     source, _ = member(cluster, 0)
     sink, acknowledged = MemoryTransactionalSink(cluster, "t"), list[str]()
@@ -154,3 +155,48 @@ def test_a_new_producer_fences_the_one_before_it_and_an_abort_leaves_nothing(clu
     new.commit("in", {0: 1}, source, lambda: letters("d"))
     new.flush(1)
     assert (written(cluster), cluster.offsets) == ("d", {0: 1})
+
+
+def test_a_member_that_is_not_held_begins_at_the_committed_offset(cluster: Cluster) -> None:
+    for number in range(3):
+        cluster.produce(0, b"k", b"%d" % number)
+    cluster.offsets[0] = 1
+    source = MemorySource(cluster)
+    source.subscribe("in", Heard())
+    cluster.give(0, source)
+    assert source.poll(9, 0).values == [b"1", b"2"]
+
+
+def test_a_negative_offset_is_the_earliest_or_the_end(cluster: Cluster) -> None:
+    cluster.produce(0, b"k", b"0")
+    cluster.produce(1, b"k", b"1")
+    source = MemorySource(cluster)
+    source.assign("in", {0: -2, 1: -1})
+    assert source.poll(9, 0).values == [b"0"]
+
+
+def test_whom_a_partition_was_promised_gets_it_though_its_owner_closes(cluster: Cluster) -> None:
+    first, _ = member(cluster, 0)
+    second, heard = member(cluster)
+    cluster.give(0, second)
+    first.close()
+    second.poll(1, 0)
+    assert heard.calls == [("assigned", [0])]
+
+
+def test_after_a_failed_commit_only_a_reset_helps(cluster: Cluster) -> None:
+    source, _ = member(cluster, 0)
+    sink, cluster.next_commits = MemoryTransactionalSink(cluster, "t"), ["refused"]
+    with pytest.raises(DeliveryError):
+        sink.send(letters("a"))
+    sink.reset()
+    sink.commit("in", {0: 1}, source, lambda: letters("a"))
+    with pytest.raises(CommitError):
+        sink.service()
+    with pytest.raises(DeliveryError):
+        sink.send(letters("b"))
+    sink.reset()
+    acknowledged: list[str] = []
+    sink.commit("in", {0: 1}, source, lambda: letters("c"), lambda: acknowledged.append("c"))
+    sink.close()
+    assert (written(cluster), acknowledged) == ("c", ["c"])
