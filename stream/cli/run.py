@@ -40,7 +40,7 @@ def run(
     start_logging(settings.log_level, settings.log_format)
     worker = Worker(settings)
     worker.run(stop_on_signals(), until_idle, check_topics=True)
-    log.info("finished what was sent, committed it and left the group")
+    log.info("stopped: all that was scored is committed")
     figures = summary(worker.metrics)
     typer.echo(json.dumps(figures) if as_json else ", ".join(f"{name} {n:,}" for name, n in figures.items()))
 

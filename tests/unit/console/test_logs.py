@@ -114,3 +114,26 @@ def test_the_level_is_kept_and_kafka_python_warns_at_least(monkeypatch: pytest.M
     logging.getLogger("kafka.conn").info("left out")
     logging.getLogger("stream.worker").info("kept")
     assert [json.loads(line)["message"] for line in shown.getvalue().splitlines()] == ["kept"]
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_call_that_cannot_be_formatted_shows_none_of_its_arguments(
+    monkeypatch: pytest.MonkeyPatch, log_format: str
+) -> None:
+    shown = begin(monkeypatch, log_format)
+    logging.getLogger("stream.worker").info("%d events", PATIENT)
+    (line,) = shown.getvalue().splitlines()
+    assert "cannot be formatted" in line and PATIENT not in line
+
+
+def test_text_holds_nothing_that_a_terminal_would_obey(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = begin(monkeypatch, "text")
+    logging.getLogger("stream.worker").info("a\nb\x1b[31m\u202e")
+    assert shown.getvalue().endswith("INFO stream.worker: a\\nb\\x1b[31m\\u202e\n")
+
+
+def test_a_process_without_standard_error_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(sys, "stderr", None)
+    start_logging("INFO", "auto")
+    logging.getLogger("stream.worker").info("%s", "nobody hears this")
