@@ -114,6 +114,7 @@ def test_a_topic_that_is_written_to_without_a_pause_has_been_read_where_it_ended
             writing.join()
 
 
+@pytest.mark.long
 def test_a_tail_from_which_nobody_takes_stops_reading(settings, monkeypatch):
     monkeypatch.setattr("stream.kafka.tail.MOST_HELD", 20)
     monkeypatch.setattr("stream.kafka.tail.BATCH", 10)

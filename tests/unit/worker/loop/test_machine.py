@@ -266,6 +266,7 @@ def bare_tombstones(changelog: Changelog, changes: Any, checkpoints: Any, ended:
     ],
     ids=["a dirty close commits", "a tombstone stands alone"],
 )
+@pytest.mark.long
 def test_the_machine_finds_a_fault_that_was(
     machine: type[Loop], owner: type, name: str, fault: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
