@@ -26,8 +26,10 @@ check: setup
 	$(BIN)/lint-imports
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
+# Files of long tests alone are not even imported.
 unit: setup
-	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not long" --hypothesis-profile quick tests/unit
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow and not long" --hypothesis-profile quick tests/unit \
+		$$(grep -rl '^pytestmark = pytest.mark.long' --include '*.py' tests/unit | sed 's/^/--ignore=/')
 
 coverage: setup
 	$(BIN)/pytest -n 2 --dist loadfile --cov-report term-missing:skip-covered \
