@@ -15,6 +15,8 @@ HEARTBEAT_MS = 1000
 would rest when another member leaves."""
 
 
+EARLIEST, END = -2, -1
+"""Offsets that `Source.assign` takes for the first record and for the end."""
 START_TIMEOUT_S = 20.0
 RETRY_S = 0.2
 

@@ -13,6 +13,7 @@ from stream.background import raise_failure, spawn
 from stream.columns.records import Records
 from stream.kafka.admin import partition_count
 from stream.kafka.clients import make_admin, make_source
+from stream.kafka.source import EARLIEST
 from stream.settings import Settings
 
 BATCH = 8192
@@ -21,7 +22,6 @@ MOST_HELD = 200_000
 POLL_S = 0.1
 QUIET_S = 5.0
 """A partition that ends in what is not for readers (transaction markers) never says that it is at its end."""
-EARLIEST = -2
 JOIN_TIMEOUT_S = 5.0
 
 

@@ -21,8 +21,8 @@ from stream.encode.scores import SHORT_HASH
 from stream.errors import BrokerUnavailable
 from stream.kafka.admin import partition_count
 from stream.kafka.clients import make_admin, make_source
-from stream.kafka.source import Source
-from stream.kafka.tail import BATCH, EARLIEST, POLL_S
+from stream.kafka.source import EARLIEST, Source
+from stream.kafka.tail import BATCH, POLL_S
 from stream.rewarm.agreement import Agreement, Comparison
 from stream.settings import Settings
 

@@ -16,7 +16,8 @@ from stream.contracts.readers import UNREADABLE, Score, read_score
 from stream.errors import DataError
 from stream.inspect.changelog import to_ends
 from stream.kafka.clients import make_source
-from stream.kafka.tail import BATCH, EARLIEST, partitions
+from stream.kafka.source import EARLIEST
+from stream.kafka.tail import BATCH, partitions
 from stream.readable import readable
 from stream.settings import Settings
 

@@ -19,14 +19,13 @@ from stream.connection import Connection
 from stream.errors import CommitError, GapError, SettingsError
 from stream.kafka.kafka_python.callbacks import Handover
 from stream.kafka.kafka_python.common import Contact, configuration, create, not_done
-from stream.kafka.source import HEARTBEAT_MS, RebalanceListener, await_topic
+from stream.kafka.source import EARLIEST, END, HEARTBEAT_MS, RebalanceListener, await_topic
 
 Result = TypeVar("Result")
 
 REQUEST_TIMEOUT_MS = 10_000
 REBALANCE_STEP_MS = 100
 REBALANCE_TIMEOUT_S = 10.0
-EARLIEST, END = -2, -1
 
 
 class KafkaPythonSource:

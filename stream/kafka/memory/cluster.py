@@ -95,10 +95,15 @@ class Cluster:
             self.owners[partition] = member
             member.news.append(("assigned", partition, None))
 
+    @staticmethod
+    def heirs(member: Member) -> dict[int, Member]:
+        """Who is to have the partitions that the member has been told to give up, and still has."""
+        return {partition: heir for _, partition, heir in member.news if heir is not None}
+
     def take_all(self, member: Member) -> None:
         """The member's session is over: it learns it in its next poll."""
         mine = [partition for partition, owner in self.owners.items() if owner is member]
-        heirs = {partition: heir for _, partition, heir in member.news if heir is not None}
+        heirs = self.heirs(member)
         member.news = [("lost", partition, None) for partition in sorted(member.owned)]
         for partition in mine:
             del self.owners[partition]

@@ -10,9 +10,7 @@ import numpy as np
 from stream.columns.records import HeaderColumn, Records
 from stream.errors import CommitError
 from stream.kafka.memory.cluster import Cluster, Member, Record
-from stream.kafka.source import RebalanceListener
-
-EARLIEST, END = -2, -1
+from stream.kafka.source import EARLIEST, END, RebalanceListener
 
 
 class MemorySource:
@@ -137,7 +135,7 @@ class MemorySource:
     def close(self) -> None:
         if self._listener is None:
             return
-        heirs = {partition: heir for _, partition, heir in self.news if heir is not None}
+        heirs = self.cluster.heirs(self)
         self.news = [("revoked", partition, heirs.get(partition)) for partition in sorted(self.owned)]
         try:
             while self.news:
