@@ -18,8 +18,6 @@ from stream.failpoints import reach
 from stream.kafka.sink import Sink
 from stream.metrics import Metrics
 
-NONE = np.empty(0, np.int64)
-
 
 class Encoder(Protocol):
     """As `stream.encode.scores.ScoreEncoder`."""
@@ -65,15 +63,13 @@ class Publisher:
             letters = dead_letters.encode(
                 refused, self._dead_letters.topic, self._now(), self._dead_letters.max_bytes
             )
-            self._sink.send(letters, self._acknowledged)
+            self._sink.send(letters, lambda: reach("acknowledged"))
             reach("dead_letters_sent")
 
     def _now(self) -> int:
         return int(self._clock() * 1000)
 
-    def _acknowledged(
-        self, observed_at: NDArray[np.int64] = NONE, timestamps: NDArray[np.int64] = NONE
-    ) -> None:
+    def _acknowledged(self, observed_at: NDArray[np.int64], timestamps: NDArray[np.int64]) -> None:
         reach("acknowledged")
         now = self._clock()
         self._metrics.event_latency.observe(np.maximum(now - observed_at / 1000, 0))

@@ -41,13 +41,13 @@ class Outcome(NamedTuple):
 @dataclass(frozen=True, slots=True, repr=False)
 class _Walked:
     """slots, stays: of the batch's patients; stays: `STAY` [G], after all events. codes: int8 [N], of all
-    events in their order, as in `Timeline`. rows: int64, the events of `scored` among them."""
+    events in their order, as in `Timeline`. has_score: bool [N], the events of `scored` among them."""
 
     slots: Slot
     stays: NDArray[np.void]
     codes: NDArray[np.int8]
     silences: int
-    rows: NDArray[np.int64]
+    has_score: NDArray[np.bool_]
     scored: Scored
 
 
@@ -87,14 +87,13 @@ class Stepping:
         stays = self._store.stays(packing.groups)
         timeline = walk(stays, packing, Moments.of(events, stream_times, packing.order), self._periods)
         places = packing.places
-        codes, scored = timeline.codes[places], timeline.scored[places]
+        codes, has_score = timeline.codes[places], timeline.scored[places]
         silences, kept = int(timeline.silent.sum()), packing
-        if not scored.all():
-            kept = pack(slots[scored])
-            timeline = timeline.part(places[scored][kept.order])
-        rows = np.flatnonzero(scored)
+        if not has_score.all():
+            kept = pack(slots[has_score])
+            timeline = timeline.part(places[has_score][kept.order])
         return _Walked(
-            packing.groups, stays, codes, silences, rows, Scored(events.keep(scored), kept, timeline)
+            packing.groups, stays, codes, silences, has_score, Scored(events.keep(has_score), kept, timeline)
         )
 
     def _kept(self, events: Events, sound: NDArray[np.bool_], walked: _Walked, stepped: Stepped) -> Outcome:
@@ -114,5 +113,5 @@ class Stepping:
 
 def _first_unsound(slots: Slot, walked: _Walked, stepped: Stepped) -> NDArray[np.int64]:
     """Rows, of all events that were tried, of each patient's first event that is not sound."""
-    unsound = np.sort(walked.rows[walked.scored.packing.order[~stepped.finite]])
+    unsound = np.sort(np.flatnonzero(walked.has_score)[walked.scored.packing.order[~stepped.finite]])
     return unsound[np.unique(slots[unsound], return_index=True)[1]]
