@@ -26,7 +26,7 @@ SERVICE_LINK = re.compile(
     re.ASCII,
 )
 """What Kubernetes puts into the environment of a container for each Service of its namespace. One that is
-called `vitalstream-metrics` even uses the name of a setting: the value tells."""
+called `vitalstream-metrics` even uses the name of a setting: only its value shows what it is."""
 
 
 class Environment(EnvSettingsSource):

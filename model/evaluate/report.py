@@ -239,7 +239,7 @@ def _subgroups(figures: Figures) -> Markup:
             plots.svg(plots.groups, figures),
             "AUROC, and death rate beside mean risk, of each subgroup",
             "Left: how well patients of a group are ranked among each other; the dashed line is all "
-            "patients. Right: where the mean risk (diamond) lies outside the bar of what was observed, "
+            "patients. Right: if the mean risk (diamond) lies outside the bar of what was observed, "
             "the risk is too high or too low for that group. A group whose outcomes differ little is "
             "harder to rank.",
         ),

@@ -75,5 +75,8 @@ def _bound(field: FieldInfo, name: str) -> float | None:
 
 
 FLAGS = {name: _flag(inspect.signature(Settings).parameters[name]) for name in ALL}
-CONFIG = inspect.signature(load).parameters["config"]
-CONFIG = CONFIG.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Config)
+CONFIG = (
+    inspect.signature(load)
+    .parameters["config"]
+    .replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=Config)
+)

@@ -39,7 +39,7 @@ def test_the_ids_of_the_report_make_no_difference(ward):
     assert report(ward, *given) == before
 
 
-def told(ward, *arguments):
+def output(ward, *arguments):
     """What is said about the scores on standard error."""
     given = ("--outcomes", ward / "deaths.csv", "--scores", ward / "scores.jsonl", *arguments)
     result = CliRunner().invoke(app, [*map(str, given)])
@@ -70,8 +70,8 @@ def test_a_report_of_a_file_of_scores(ward):
 def test_a_report_without_threshold_and_patients(ward):
     found = report(ward)
     assert found["alerts"] is None and found["subgroups"] == []
-    assert "did not make the scores" in told(ward, "--report", ward / "out")
-    assert "did not make the scores" not in told(ward, "--report", ward / "out", "--threshold", "0.5")
+    assert "did not make the scores" in output(ward, "--report", ward / "out")
+    assert "did not make the scores" not in output(ward, "--report", ward / "out", "--threshold", "0.5")
 
 
 @pytest.mark.parametrize("flag", ["--threshold=0.5", "--patients=patients.csv"])
@@ -89,7 +89,7 @@ def test_scores_of_the_model_at_hand_alert_at_its_threshold(ward):
     found = report(ward)
     assert found["alerts"]["threshold"] == pytest.approx(known.alert_threshold)
     assert found["about"]["the model was trained on"] == known.training.data
-    assert known.training.data in told(ward)
+    assert known.training.data in output(ward)
 
 
 def test_subgroups_come_from_the_set_beside_the_outcomes(ward):

@@ -10,7 +10,7 @@ from tests.unit.model import synthetic
 from tests.unit.model.train.test_private import EXAMPLES, RECIPE
 
 
-def test_the_recipes_seed_tells_nothing_of_samples_and_noise() -> None:
+def test_the_recipes_seed_reveals_nothing_of_samples_and_noise() -> None:
     """It is in the card: who could draw the noise again could take it away."""
     plan = Privacy(8.0).plan(RECIPE, 40)
     first, second = (fit(RECIPE, EXAMPLES, plan=plan) for _ in range(2))

@@ -68,7 +68,7 @@ def test_other_rounding_moves_no_value_to_another_bin() -> None:
     assert placed(histogram, converted) == pytest.approx(histogram.shares, abs=1e-6)
 
 
-def test_a_reference_tells_values_rates_and_risks() -> None:
+def test_a_reference_holds_values_rates_and_risks() -> None:
     values = np.full((1000, len(NAMES)), np.nan, np.float32)
     values[:250, INDEX["HR"]] = np.arange(250)
     made = Reference.fit(values, np.array([0.0, 0.15, 0.15, 1.0], np.float32))
